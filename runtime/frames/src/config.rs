@@ -1,0 +1,94 @@
+//! What a pool is asked to be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Most consumers of one pool: the lease bits of the slot word.
+pub const MAX_CONSUMERS: usize = 28;
+/// Most slots of one pool.
+pub const MAX_SLOTS: u32 = 4096;
+
+/// What happens when consumers are slower than the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// The newest frame wins: the producer reuses the oldest slot that nobody holds and never waits.
+    Live = 0,
+    /// Each frame reaches each declared consumer once: the producer waits.
+    Lossless = 1,
+}
+
+/// Where the slots lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Backend {
+    /// Host memory: one memfd, sealed against shrinking and growing, which consumers can map only read-only.
+    HostMemfd = 0,
+}
+
+/// A consumer that the dataflow declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// Its node id: the name that its [`Client`](crate::Client) joins with.
+    pub name: String,
+    /// Most slots that it holds at once.
+    pub max_held: u32,
+    /// Length of its input queue, in messages.
+    pub queue_size: u32,
+}
+
+/// The wishes of a producer for one output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Directory of the sockets; made with mode 0700 when missing.
+    pub runtime_dir: PathBuf,
+    /// Node and port, as in `cam0.decode/frames`: what messages and [`Client::find`](crate::Client::find) call this pool.
+    pub output: String,
+    /// Live or lossless.
+    pub mode: Mode,
+    /// Number of slots, at least [`PoolConfig::min_slots`].
+    pub slots: u32,
+    /// Bytes in one slot.
+    pub slot_bytes: u64,
+    /// Slots that the producer itself keeps beside the one it writes: reference frames of a decoder, loans to several threads.
+    pub producer_max_held: u32,
+    /// The declared consumers; nobody else may join.
+    pub consumers: Vec<ConsumerSpec>,
+    /// How long a declared consumer may be away while the producer needs its acknowledgement.
+    pub grace: Duration,
+}
+
+impl PoolConfig {
+    /// Fewest slots with which `mode` keeps its promise.
+    ///
+    /// Live: `1 writing + 1 newest + sum(max_held) + R + producer_max_held`, R = the largest consumer `queue_size` + 1. Two
+    /// consumers that hold 2 with queues of 4 and a decoder that keeps 4: `1 + 1 + 4 + 5 + 4 = 15`.
+    /// Lossless: `1 writing + max(max_held) + producer_max_held`: the slowest consumer can fill its hands and go on.
+    #[must_use]
+    pub fn min_slots(mode: Mode, consumers: &[ConsumerSpec], producer_max_held: u32) -> u32 {
+        let held = consumers.iter().map(|consumer| consumer.max_held);
+        let used = match mode {
+            Mode::Live => {
+                let queued = consumers.iter().map(|consumer| consumer.queue_size.saturating_add(1)).max().unwrap_or(0);
+                held.fold(2u32, u32::saturating_add).saturating_add(queued)
+            }
+            Mode::Lossless => held.max().unwrap_or(0).saturating_add(1),
+        };
+        used.saturating_add(producer_max_held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sizing_rule_counts_writing_newest_held_and_queued_slots() {
+        let consumer = |max_held, queue_size| ConsumerSpec { name: String::new(), max_held, queue_size };
+        let consumers = [consumer(2, 4), consumer(2, 3)];
+        assert_eq!(PoolConfig::min_slots(Mode::Live, &consumers, 4), 15);
+        assert_eq!(PoolConfig::min_slots(Mode::Lossless, &consumers, 4), 7);
+        assert_eq!(PoolConfig::min_slots(Mode::Live, &[], 0), 2);
+        assert_eq!(PoolConfig::min_slots(Mode::Live, &[consumer(u32::MAX, u32::MAX)], 9), u32::MAX);
+    }
+}

@@ -1,0 +1,233 @@
+//! What can go wrong, one enum per operation.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{HandleError, MAX_CONSUMERS, MAX_SLOTS, PoolId};
+
+/// A pool could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// Too few slots for the mode's promise.
+    #[error("pool `{output}`: {slots} slots are too few, {needed} are needed for its mode, consumers and own held frames")]
+    TooFewSlots {
+        /// The pool's output.
+        output: String,
+        /// Slots asked for.
+        slots: u32,
+        /// Slots that [`PoolConfig::min_slots`](crate::PoolConfig::min_slots) demands.
+        needed: u32,
+    },
+    /// More slots or bytes than a pool can have.
+    #[error("pool `{output}`: {slots} slots of {slot_bytes} bytes are out of range (1 to {MAX_SLOTS} slots of 1 byte to 1 GiB)")]
+    Size {
+        /// The pool's output.
+        output: String,
+        /// Slots asked for.
+        slots: u32,
+        /// Bytes per slot asked for.
+        slot_bytes: u64,
+    },
+    /// More consumers than lease bits, or two of one name, or an unusable name.
+    #[error("pool `{output}`: consumers must have different names of 1 to 128 bytes, at most {MAX_CONSUMERS}: {why}")]
+    Consumers {
+        /// The pool's output.
+        output: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The runtime directory is no safe place for the sockets.
+    #[error("pool `{output}`: runtime directory `{path}`: {why}", path = path.display())]
+    RuntimeDir {
+        /// The pool's output.
+        output: String,
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The system refused a step.
+    #[error("pool `{output}`: {step} failed")]
+    System {
+        /// The pool's output.
+        output: String,
+        /// What was tried.
+        step: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// No slot to write into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BeginWriteError {
+    /// The stop flag was set while waiting.
+    #[error("pool `{output}`: stopped while waiting for a free slot")]
+    Stopped {
+        /// The pool's output.
+        output: String,
+    },
+    /// The pool was closed.
+    #[error("pool `{output}`: closed")]
+    Closed {
+        /// The pool's output.
+        output: String,
+    },
+    /// Lossless: a declared consumer was away for longer than `grace` while its acknowledgement was needed.
+    #[error("pool `{output}`: consumer `{consumer}` has been away for more than {grace:?} and {unacked} frames wait for it")]
+    GraceExpired {
+        /// The pool's output.
+        output: String,
+        /// The consumer's node id.
+        consumer: String,
+        /// The configured grace.
+        grace: Duration,
+        /// Frames published and not acknowledged by it.
+        unacked: u64,
+    },
+    /// Live: every slot is written, leased, held or quarantined, against the sizing rule.
+    #[error(
+        "pool `{output}`: none of {slots} slots can be reused ({leased} leased, {held} held by the producer, {quarantined} quarantined)"
+    )]
+    Exhausted {
+        /// The pool's output.
+        output: String,
+        /// All slots.
+        slots: u32,
+        /// Slots with a lease bit.
+        leased: u32,
+        /// Slots loaned or held in this process.
+        held: u32,
+        /// Slots put aside.
+        quarantined: u32,
+    },
+}
+
+/// The last frames were not read by everybody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DrainError {
+    /// The stop flag was set while waiting.
+    #[error("pool `{output}`: stopped while consumer `{consumer}` had {unacked} frames to read")]
+    Stopped {
+        /// The pool's output.
+        output: String,
+        /// A consumer that is not done.
+        consumer: String,
+        /// Frames it has not acknowledged (live: slots it may hold).
+        unacked: u64,
+    },
+    /// The time given is over.
+    #[error("pool `{output}`: consumer `{consumer}` left {unacked} frames unread in the time given")]
+    TimedOut {
+        /// The pool's output.
+        output: String,
+        /// A consumer that is not done.
+        consumer: String,
+        /// Frames it has not acknowledged (live: slots it may hold).
+        unacked: u64,
+    },
+    /// A declared consumer was away for longer than `grace`.
+    #[error("pool `{output}`: consumer `{consumer}` has been away for more than {grace:?} and {unacked} frames wait for it")]
+    GraceExpired {
+        /// The pool's output.
+        output: String,
+        /// The consumer's node id.
+        consumer: String,
+        /// The configured grace.
+        grace: Duration,
+        /// Frames published and not acknowledged by it.
+        unacked: u64,
+    },
+}
+
+/// A pool could not be joined.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// No consumer of this name is declared.
+    #[error("pool `{output}` declares no consumer `{consumer}`")]
+    Undeclared {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+    },
+    /// Another process has joined under this name.
+    #[error("pool `{output}`: consumer `{consumer}` is joined already by process {pid}")]
+    InUse {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+        /// The other process.
+        pid: u32,
+    },
+    /// The consumer wants to hold more than is declared.
+    #[error("pool `{output}`: consumer `{consumer}` wants to hold {asked} slots, {declared} are declared")]
+    MaxHeld {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+        /// Slots that this process wants to hold.
+        asked: u32,
+        /// Slots declared for it.
+        declared: u32,
+    },
+    /// What came over the socket, or the memory behind it, is not what this version expects.
+    #[error("pool {pool}: {why}")]
+    Protocol {
+        /// The pool.
+        pool: PoolId,
+        /// What is wrong.
+        why: String,
+    },
+    /// The system refused a step.
+    #[error("pool {pool}: {step} failed")]
+    System {
+        /// The pool.
+        pool: PoolId,
+        /// What was tried.
+        step: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A frame could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// The slot holds another frame by now: in live mode a dropped frame, counted.
+    #[error("frame with seq {seq} is stale, its slot was reused")]
+    Stale {
+        /// The seq asked for.
+        seq: u64,
+    },
+    /// The pool's producer closed it or is gone.
+    #[error("pool {pool} is closed")]
+    Closed {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// This process holds `max_held` slots already.
+    #[error("seq {seq} refused: {max_held} slots are held already")]
+    Refused {
+        /// The seq asked for.
+        seq: u64,
+        /// Most slots that may be held at once.
+        max_held: u32,
+    },
+    /// The handle's bytes are no handle.
+    #[error("malformed handle")]
+    Malformed(#[from] HandleError),
+    /// The pool could not be joined.
+    #[error("joining the pool failed")]
+    Join(#[from] JoinError),
+}

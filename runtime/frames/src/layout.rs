@@ -1,0 +1,504 @@
+//! How bytes in a slot are to be read: picture planes or a tensor.
+
+/// Most planes of a picture.
+pub const MAX_PLANES: usize = 4;
+/// Most axes of a tensor.
+pub const MAX_RANK: usize = 6;
+/// Strides of the layouts made here are multiples of this, so that rows start on cache lines and SIMD loads are aligned.
+const STRIDE_ALIGN: u32 = 64;
+
+/// Arrangement of the pixels, 8 bits per sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum PixelFormat {
+    /// Planes Y, U, V; chroma halved both ways, odd sizes rounded up.
+    I420 = u32::from_le_bytes(*b"I420"),
+    /// Planes Y and interleaved UV; chroma halved both ways, odd sizes rounded up.
+    Nv12 = u32::from_le_bytes(*b"NV12"),
+    /// One plane `[H, W, 3]`, R G B.
+    Rgb8 = u32::from_le_bytes(*b"RGB3"),
+    /// One plane `[H, W, 3]`, B G R.
+    Bgr8 = u32::from_le_bytes(*b"BGR3"),
+    /// One plane `[H, W]`.
+    Gray8 = u32::from_le_bytes(*b"GREY"),
+}
+
+impl PixelFormat {
+    /// The V4L2-style four-character code, first character in the lowest byte.
+    #[must_use]
+    pub fn fourcc(self) -> u32 {
+        self as u32
+    }
+
+    /// The format of a code.
+    #[must_use]
+    pub fn from_fourcc(code: u32) -> Option<Self> {
+        [Self::I420, Self::Nv12, Self::Rgb8, Self::Bgr8, Self::Gray8].into_iter().find(|format| *format as u32 == code)
+    }
+
+    /// Lower-case name, as in messages: `i420`, `nv12`, `rgb8`, `bgr8`, `gray8`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::I420 => "i420",
+            Self::Nv12 => "nv12",
+            Self::Rgb8 => "rgb8",
+            Self::Bgr8 => "bgr8",
+            Self::Gray8 => "gray8",
+        }
+    }
+
+    /// The format of a [`PixelFormat::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::I420, Self::Nv12, Self::Rgb8, Self::Bgr8, Self::Gray8].into_iter().find(|format| format.name() == name)
+    }
+
+    /// Number of planes.
+    #[must_use]
+    pub fn plane_count(self) -> usize {
+        match self {
+            Self::I420 => 3,
+            Self::Nv12 => 2,
+            Self::Rgb8 | Self::Bgr8 | Self::Gray8 => 1,
+        }
+    }
+
+    /// Visible bytes per row and visible rows of plane `index` of a picture of `width` x `height`.
+    /// NV12 of 853x479: plane 0 is (853, 479), plane 1 is (854, 240).
+    #[must_use]
+    pub fn plane_size(self, index: usize, width: u32, height: u32) -> (u64, u32) {
+        let (w, half_w, half_h) = (u64::from(width), u64::from(width.div_ceil(2)), height.div_ceil(2));
+        match (self, index) {
+            (Self::I420 | Self::Nv12 | Self::Gray8, 0) => (w, height),
+            (Self::I420, _) => (half_w, half_h),
+            (Self::Nv12, _) => (2 * half_w, half_h),
+            (Self::Rgb8 | Self::Bgr8, _) => (3 * w, height),
+            (Self::Gray8, _) => (0, 0),
+        }
+    }
+}
+
+/// Element type of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DType {
+    /// Unsigned byte.
+    U8 = 1,
+    /// IEEE half.
+    F16 = 2,
+    /// IEEE single.
+    F32 = 3,
+}
+
+impl DType {
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> u64 {
+        match self {
+            Self::U8 => 1,
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// Lower-case name: `u8`, `f16`, `f32`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "u8",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::U8, Self::F16, Self::F32].into_iter().find(|dtype| *dtype as u8 == code)
+    }
+}
+
+/// How Y, U, V relate to R, G, B.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Matrix {
+    /// No matrix: the samples are R, G, B.
+    Rgb = 0,
+    /// BT.601.
+    Bt601 = 1,
+    /// BT.709.
+    Bt709 = 2,
+    /// BT.2020, non-constant luminance.
+    Bt2020 = 3,
+}
+
+/// Which values mean black and white.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Range {
+    /// Y 16 to 235, U and V 16 to 240.
+    Limited = 0,
+    /// 0 to 255.
+    Full = 1,
+}
+
+/// Colour of a picture. Primaries and transfer are ignored: plates are read from the samples as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Colour {
+    /// Y, U, V to R, G, B.
+    pub matrix: Matrix,
+    /// Black and white.
+    pub range: Range,
+}
+
+impl Colour {
+    /// R, G, B samples of full range.
+    pub const RGB_FULL: Self = Self { matrix: Matrix::Rgb, range: Range::Full };
+    /// BT.601, limited range: SD video that says nothing.
+    pub const BT601_LIMITED: Self = Self { matrix: Matrix::Bt601, range: Range::Limited };
+    /// BT.709, limited range: HD video that says nothing.
+    pub const BT709_LIMITED: Self = Self { matrix: Matrix::Bt709, range: Range::Limited };
+
+    pub(crate) fn from_codes(matrix: u8, range: u8) -> Option<Self> {
+        let matrix = [Matrix::Rgb, Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020].into_iter().find(|m| *m as u8 == matrix)?;
+        let range = [Range::Limited, Range::Full].into_iter().find(|r| *r as u8 == range)?;
+        Some(Self { matrix, range })
+    }
+}
+
+/// Rows of bytes inside a payload: `rows` rows of `stride` bytes from `offset`, padding included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Plane {
+    /// Bytes from the start of the payload.
+    pub offset: u64,
+    /// Bytes from row to row.
+    pub stride: u32,
+    /// Rows, padding rows included; at least the visible ones.
+    pub rows: u32,
+}
+
+/// A picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageLayout {
+    /// Arrangement of the pixels.
+    pub format: PixelFormat,
+    /// Visible width in pixels.
+    pub width: u32,
+    /// Visible height in pixels.
+    pub height: u32,
+    /// Colour.
+    pub colour: Colour,
+    planes: [Plane; MAX_PLANES],
+}
+
+impl ImageLayout {
+    /// The planes, as many as the format has.
+    #[must_use]
+    pub fn planes(&self) -> &[Plane] {
+        &self.planes[..self.format.plane_count()]
+    }
+}
+
+/// A dense array of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorLayout {
+    /// Element type.
+    pub dtype: DType,
+    rank: u8,
+    shape: [u32; MAX_RANK],
+    strides: [u64; MAX_RANK],
+}
+
+impl TensorLayout {
+    /// Length of each axis, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &[u32] {
+        &self.shape[..usize::from(self.rank)]
+    }
+
+    /// Bytes from element to element along each axis.
+    #[must_use]
+    pub fn strides(&self) -> &[u64] {
+        &self.strides[..usize::from(self.rank)]
+    }
+
+    /// Whether the elements lie in row-major order without gaps.
+    #[must_use]
+    pub fn is_contiguous(&self) -> bool {
+        let mut stride = self.dtype.size();
+        self.shape().iter().zip(self.strides()).rev().all(|(&n, &s)| {
+            let fits = n == 1 || s == stride;
+            stride = stride.saturating_mul(u64::from(n));
+            fits
+        })
+    }
+}
+
+/// How a payload is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A picture.
+    Image(ImageLayout),
+    /// A tensor.
+    Tensor(TensorLayout),
+}
+
+/// Why a layout cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// Width, height or an axis is 0, or above 65535 for pictures.
+    #[error("size {width}x{height} is out of range, 1x1 to 65535x65535 can be stored")]
+    ImageSize {
+        /// Width asked for.
+        width: u32,
+        /// Height asked for.
+        height: u32,
+    },
+    /// The wrong number of planes.
+    #[error("{format} has {wanted} planes, {found} were given", format = format.name())]
+    PlaneCount {
+        /// The format.
+        format: PixelFormat,
+        /// Planes given.
+        found: usize,
+        /// Planes of the format.
+        wanted: usize,
+    },
+    /// A plane is too small for the visible picture.
+    #[error("plane {index} has {rows} rows of {stride} bytes, the picture needs {wanted_rows} of {wanted_stride}")]
+    PlaneSize {
+        /// Which plane.
+        index: usize,
+        /// Rows found.
+        rows: u32,
+        /// Stride found.
+        stride: u32,
+        /// Visible rows.
+        wanted_rows: u32,
+        /// Visible bytes per row.
+        wanted_stride: u64,
+    },
+    /// The tensor's rank or an axis is out of range.
+    #[error("tensor shape has {rank} axes, 1 to {MAX_RANK} of at least 1 element each can be stored")]
+    Shape {
+        /// Axes given.
+        rank: usize,
+    },
+    /// A tensor stride is no multiple of the element size.
+    #[error("stride {stride} of axis {axis} is no multiple of the element size {size}")]
+    Stride {
+        /// Which axis.
+        axis: usize,
+        /// Bytes found.
+        stride: u64,
+        /// Bytes of one element.
+        size: u64,
+    },
+    /// Offsets and sizes do not fit 64 bits.
+    #[error("offsets and sizes of the layout overflow")]
+    Overflow,
+    /// More bytes than the slot has.
+    #[error("layout needs {needed} bytes, the slot has {available}")]
+    TooLarge {
+        /// Bytes that the layout spans.
+        needed: u64,
+        /// Bytes of the slot.
+        available: u64,
+    },
+}
+
+impl Layout {
+    /// A picture with planes as a decoder laid them out.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the number of planes is not the format's or one is too small for the visible size.
+    pub fn image(format: PixelFormat, width: u32, height: u32, planes: &[Plane], colour: Colour) -> Result<Self, LayoutError> {
+        let wanted = format.plane_count();
+        if planes.len() != wanted {
+            return Err(LayoutError::PlaneCount { format, found: planes.len(), wanted });
+        }
+        let mut all = [Plane::default(); MAX_PLANES];
+        all[..wanted].copy_from_slice(planes);
+        let layout = Self::Image(ImageLayout { format, width, height, colour, planes: all });
+        layout.checked_len()?;
+        Ok(layout)
+    }
+
+    /// A picture whose rows start at multiples of 64 bytes, plane after plane.
+    ///
+    /// # Errors
+    /// [`LayoutError::ImageSize`] unless both sides are 1 to 65535 pixels.
+    pub fn packed(format: PixelFormat, width: u32, height: u32, colour: Colour) -> Result<Self, LayoutError> {
+        let mut planes = [Plane::default(); MAX_PLANES];
+        let mut offset = 0u64;
+        check_size(width, height)?;
+        for (index, plane) in planes.iter_mut().enumerate().take(format.plane_count()) {
+            let (row_bytes, rows) = format.plane_size(index, width, height);
+            // A side has at most 16 bits, so three bytes per pixel and the padding fit 32.
+            let stride = (row_bytes as u32).next_multiple_of(STRIDE_ALIGN);
+            *plane = Plane { offset, stride, rows };
+            offset += u64::from(stride) * u64::from(rows);
+        }
+        Ok(Self::Image(ImageLayout { format, width, height, colour, planes }))
+    }
+
+    /// [`Layout::packed`] I420, BT.709 limited range. 1920x1080 has strides 1920 and 960 and takes 3,110,400 bytes.
+    ///
+    /// # Errors
+    /// As [`Layout::packed`].
+    pub fn i420(width: u32, height: u32) -> Result<Self, LayoutError> {
+        Self::packed(PixelFormat::I420, width, height, Colour::BT709_LIMITED)
+    }
+
+    /// [`Layout::packed`] NV12, BT.709 limited range.
+    ///
+    /// # Errors
+    /// As [`Layout::packed`].
+    pub fn nv12(width: u32, height: u32) -> Result<Self, LayoutError> {
+        Self::packed(PixelFormat::Nv12, width, height, Colour::BT709_LIMITED)
+    }
+
+    /// [`Layout::packed`] R G B.
+    ///
+    /// # Errors
+    /// As [`Layout::packed`].
+    pub fn rgb8(width: u32, height: u32) -> Result<Self, LayoutError> {
+        Self::packed(PixelFormat::Rgb8, width, height, Colour::RGB_FULL)
+    }
+
+    /// [`Layout::packed`] B G R.
+    ///
+    /// # Errors
+    /// As [`Layout::packed`].
+    pub fn bgr8(width: u32, height: u32) -> Result<Self, LayoutError> {
+        Self::packed(PixelFormat::Bgr8, width, height, Colour::RGB_FULL)
+    }
+
+    /// [`Layout::packed`] grey, full range.
+    ///
+    /// # Errors
+    /// As [`Layout::packed`].
+    pub fn gray8(width: u32, height: u32) -> Result<Self, LayoutError> {
+        Self::packed(PixelFormat::Gray8, width, height, Colour { matrix: Matrix::Bt601, range: Range::Full })
+    }
+
+    /// A tensor in row-major order without gaps, as ONNX Runtime takes it.
+    ///
+    /// # Errors
+    /// [`LayoutError::Shape`] unless there are 1 to 6 axes of at least 1 element, [`LayoutError::Overflow`] beyond 64 bits.
+    pub fn tensor(dtype: DType, shape: &[u32]) -> Result<Self, LayoutError> {
+        let mut strides = [0; MAX_RANK];
+        let mut stride = dtype.size();
+        if shape.len() > MAX_RANK {
+            return Err(LayoutError::Shape { rank: shape.len() });
+        }
+        for (axis, &n) in shape.iter().enumerate().rev() {
+            strides[axis] = stride;
+            stride = stride.checked_mul(u64::from(n)).ok_or(LayoutError::Overflow)?;
+        }
+        Self::tensor_strided(dtype, shape, &strides[..shape.len()])
+    }
+
+    /// A tensor with strides of its own, in bytes.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if shape or strides are out of range.
+    pub fn tensor_strided(dtype: DType, shape: &[u32], strides: &[u64]) -> Result<Self, LayoutError> {
+        let rank = shape.len();
+        if rank == 0 || rank > MAX_RANK || strides.len() != rank {
+            return Err(LayoutError::Shape { rank });
+        }
+        let mut tensor = TensorLayout { dtype, rank: rank as u8, shape: [0; MAX_RANK], strides: [0; MAX_RANK] };
+        tensor.shape[..rank].copy_from_slice(shape);
+        tensor.strides[..rank].copy_from_slice(strides);
+        let layout = Self::Tensor(tensor);
+        layout.checked_len()?;
+        Ok(layout)
+    }
+
+    /// The same picture with another colour; a tensor stays as it is.
+    #[must_use]
+    pub fn with_colour(mut self, colour: Colour) -> Self {
+        if let Self::Image(image) = &mut self {
+            image.colour = colour;
+        }
+        self
+    }
+
+    /// The picture, if it is one.
+    #[must_use]
+    pub fn as_image(&self) -> Option<&ImageLayout> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::Tensor(_) => None,
+        }
+    }
+
+    /// The tensor, if it is one.
+    #[must_use]
+    pub fn as_tensor(&self) -> Option<&TensorLayout> {
+        match self {
+            Self::Image(_) => None,
+            Self::Tensor(tensor) => Some(tensor),
+        }
+    }
+
+    /// Bytes from the start of the payload to the end of its last row or element.
+    #[must_use]
+    pub fn byte_len(&self) -> u64 {
+        // Every constructor has checked it.
+        self.checked_len().unwrap_or(0)
+    }
+
+    /// The one check of a layout: used for what a producer says and for what a handle claims.
+    pub(crate) fn checked_len(&self) -> Result<u64, LayoutError> {
+        match self {
+            Self::Image(image) => image.checked_len(),
+            Self::Tensor(tensor) => tensor.checked_len(),
+        }
+    }
+}
+
+fn check_size(width: u32, height: u32) -> Result<(), LayoutError> {
+    let fits = |side: u32| (1..=65535).contains(&side);
+    if fits(width) && fits(height) { Ok(()) } else { Err(LayoutError::ImageSize { width, height }) }
+}
+
+impl ImageLayout {
+    fn checked_len(&self) -> Result<u64, LayoutError> {
+        check_size(self.width, self.height)?;
+        let mut len = 0u64;
+        for (index, &Plane { offset, stride, rows }) in self.planes().iter().enumerate() {
+            let (wanted_stride, wanted_rows) = self.format.plane_size(index, self.width, self.height);
+            if u64::from(stride) < wanted_stride || rows < wanted_rows {
+                return Err(LayoutError::PlaneSize { index, rows, stride, wanted_rows, wanted_stride });
+            }
+            let end = offset.checked_add(u64::from(stride) * u64::from(rows)).ok_or(LayoutError::Overflow)?;
+            len = len.max(end);
+        }
+        Ok(len)
+    }
+}
+
+impl TensorLayout {
+    fn checked_len(&self) -> Result<u64, LayoutError> {
+        let (rank, size) = (usize::from(self.rank), self.dtype.size());
+        let (Some(shape), Some(strides)) = (self.shape.get(..rank), self.strides.get(..rank)) else {
+            return Err(LayoutError::Shape { rank });
+        };
+        if rank == 0 || shape.contains(&0) {
+            return Err(LayoutError::Shape { rank });
+        }
+        let mut last = 0u64;
+        let mut elements = size;
+        for (axis, (&n, &stride)) in shape.iter().zip(strides).enumerate() {
+            if stride % size != 0 {
+                return Err(LayoutError::Stride { axis, stride, size });
+            }
+            elements = elements.checked_mul(u64::from(n)).ok_or(LayoutError::Overflow)?;
+            let reach = u64::from(n - 1).checked_mul(stride).ok_or(LayoutError::Overflow)?;
+            last = last.checked_add(reach).ok_or(LayoutError::Overflow)?;
+        }
+        last.checked_add(size).ok_or(LayoutError::Overflow)
+    }
+}

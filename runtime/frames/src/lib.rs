@@ -1,0 +1,42 @@
+//! Frames in shared memory: pools, handles, leases.
+//!
+//! Pixels stay where they were decoded; a message carries a [`Handle`] of 192 bytes. A producer owns one [`Pool`] per output:
+//! N slots of one size inside one sealed memfd. A consumer process owns one [`Client`], which joins a pool over its Unix socket
+//! at the first handle it sees, maps the pool once, and from then on takes and gives back slots with one atomic operation each.
+//!
+//! ```text
+//! producer:  Pool::create -> begin_write -> Loaned -> fill(Layout) -> Filled -> publish(meta) -> Published { handle, seq }
+//! consumer:  observe(handle) -> acquire(handle) -> Acquired -> ack() | drop
+//! ```
+//!
+//! Acquisitions are counted, never messages; memory is reclaimed on the proven death of a consumer, never on time. A message is a
+//! doorbell, the shared pages are the truth: [`Client::observe`] and [`Client::recover`] pull what a lost doorbell did not tell.
+//!
+//! Modes: [`Mode::Live`] reuses the oldest slot that nobody holds and never waits, so a late handle is
+//! [`AcquireError::Stale`]. [`Mode::Lossless`] reuses a slot only when each declared consumer has acknowledged its frame.
+
+#![deny(unsafe_code)]
+
+mod acquired;
+mod client;
+mod config;
+mod error;
+mod handle;
+mod layout;
+mod loan;
+mod meta;
+mod pool;
+mod stats;
+mod stop;
+
+pub use acquired::Acquired;
+pub use client::{Client, ClientConfig};
+pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolConfig};
+pub use error::{AcquireError, BeginWriteError, DrainError, JoinError, PoolError};
+pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleError, PoolId};
+pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MAX_RANK, Matrix, PixelFormat, Plane, Range, TensorLayout};
+pub use loan::{Filled, Loaned, Published, SlotHold};
+pub use meta::{FrameMeta, MAX_SOURCE_BYTES, SourceName, SourceNameError};
+pub use pool::Pool;
+pub use stats::{ClientPoolStats, ConsumerStats, PoolStats};
+pub use stop::StopFlag;
