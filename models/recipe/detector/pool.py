@@ -49,20 +49,24 @@ def main():
     ap.add_argument("--workers", type=int, default=1)
     ap.add_argument("--rounds", type=int, default=1000)
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--begin", type=int, default=0, help="position in the first round, to go on where an earlier worker stopped")
     a = ap.parse_args()
     cv2.setNumThreads(1)
     images, labels = open_pool(a.dir, a.slots, "r+")
     mine = list(range(a.worker, a.slots, a.workers))
     done = Path(a.dir) / f"done.{a.worker}"
+    known = int(done.read_text().split()[2]) if done.exists() else 0
     for r in range(a.rounds):
         for k, slot in enumerate(mine):
+            if r == 0 and k < a.begin:
+                continue
             # One stream per picture: the pool does not depend on how many workers fill it.
             img, lab = render_scene(np.random.default_rng([a.seed, r, slot]))
             images[slot] = img
             row = np.full((MAX_OBJECTS, 5), -1, np.float32)
             row[: min(len(lab), MAX_OBJECTS)] = lab[:MAX_OBJECTS]
             labels[slot] = row
-            if r == 0 and (k % 8 == 7 or k + 1 == len(mine)):
+            if r == 0 and k >= known and (k % 8 == 7 or k + 1 == len(mine)):
                 tmp = done.with_suffix(".tmp%d" % os.getpid())
                 tmp.write_text(f"{a.worker} {a.workers} {k + 1}")
                 tmp.replace(done)

@@ -32,6 +32,9 @@ def _building(rng, c, x, base, s):
             x0, y0 = x + w * (i + 0.2) / nx, base - h + h * (j + 0.2) / ny
             c.fill([(x0, y0), (x0 + w * 0.6 / nx, y0), (x0 + w * 0.6 / nx, y0 + h * 0.55 / ny), (x0, y0 + h * 0.55 / ny)], win)
 
+    if rng.random() < 0.35:
+        sign(rng, c, x + w * rng.uniform(0.2, 0.8), base - h * rng.uniform(0.2, 0.95), w * rng.uniform(0.15, 0.7))
+
 
 def _tree(rng, c, x, base, s):
     c.fill([(x - s * 0.05, base - s), (x + s * 0.05, base - s), (x + s * 0.05, base), (x - s * 0.05, base)], (70, 50, 35))
@@ -138,11 +141,11 @@ def background(rng, h, w):
             _building(rng, c, rng.uniform(-0.2, 1) * w, base + rng.uniform(0, 0.1) * h, s)
         for _ in range(int(rng.integers(0, 5))):
             _tree(rng, c, rng.uniform(0, 1) * w, base + rng.uniform(0, 0.25) * h, rng.uniform(0.05, 0.3) * w)
-        for _ in range(int(rng.integers(0, 4))):
+        for _ in range(int(rng.integers(0, 6))):
             _pole(rng, c, rng.uniform(0, 1) * w, base + rng.uniform(0, 0.4) * h, rng.uniform(0.04, 0.15) * w)
         if rng.random() < 0.25:
             _clutter(rng, c, int(rng.integers(1, 8)))
-    for _ in range(int(rng.choice([0, 0, 1, 2, 4]))):
+    for _ in range(int(rng.choice([0, 0, 1, 2, 4, 6]))):
         sign(rng, c, rng.uniform(0, w), rng.uniform(0, h), float(np.exp(rng.uniform(np.log(14), np.log(260)))))
     return c, horizon
 

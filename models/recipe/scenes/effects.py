@@ -10,7 +10,7 @@ from .draw import noise_field
 def night(rng, c):
     """Darkens; lamps, headlights and plates shine."""
     h, w = c.h, c.w
-    amb = rng.uniform(0.06, 0.5)
+    amb = rng.uniform(0.1, 0.55)
     light = np.full((h // 4, w // 4), amb, np.float32)
     yy, xx = np.mgrid[0 : h // 4, 0 : w // 4].astype(np.float32)
     for _ in range(int(rng.integers(0, 4))):
@@ -82,6 +82,21 @@ def overlay_text(rng, img):
         d.rectangle((x - 3, y + t - 2, x + r + 3, y + b + 3), fill=text.colour(rng, 0, 60) if rng.random() < 0.7 else text.colour(rng))
     d.text((x, y), s, font=font, fill=(255, 255, 255) if rng.random() < 0.7 else text.colour(rng))
     return np.asarray(pic).copy()
+
+
+def painted_words(rng, c):
+    """Words straight on walls and bodies, where no labelled plate is."""
+    pic = Image.fromarray(c.img)
+    d = ImageDraw.Draw(pic)
+    for _ in range(int(rng.integers(1, 4))):
+        s = text.board_words(rng)
+        font = fonts.pick(rng, int(np.exp(rng.uniform(np.log(8), np.log(60)))))
+        l, t, r, b = d.textbbox((0, 0), s, font=font)
+        x, y = int(rng.integers(0, c.w)), int(rng.integers(0, c.h))
+        box = c.owner[max(y + t, 0) : y + b + 1, x : x + r + 1]
+        if not (box % 2).any():  # plates have odd ids
+            d.text((x, y), s, font=font, fill=text.colour(rng))
+    c.img[:] = np.asarray(pic)
 
 
 def camera(rng, img, dark):

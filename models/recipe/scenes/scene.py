@@ -114,6 +114,19 @@ def _labels(c, objects):
     return np.array(rows, np.float32).reshape(-1, 5)
 
 
+def _ignore_unseeable(img, labels):
+    """What darkness, haze or glare leaves without contrast is neither right nor wrong."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
+    for row in labels:
+        x0, y0, x1, y1 = (int(v) for v in row[1:])
+        part = grey[max(y0, 0) : y1 + 1, max(x0, 0) : x1 + 1]
+        if part.size and row[0] < 2:
+            lo, hi = np.percentile(part[:: max(1, part.shape[0] // 24), :: max(1, part.shape[1] // 48)], (4, 96))
+            if hi - lo < 16:
+                row[0] = IGNORE_PLATE if row[0] == PLATE else IGNORE_VEHICLE
+    return labels
+
+
 def _bars(rng, img, labels):
     """Letterbox: the picture shrunk between bars, grey 114 as the resize node pads, or black."""
     h, w = img.shape[:2]
@@ -155,17 +168,20 @@ def render_scene(rng, h=H, w=W):
     elif k < 0.93:
         vid = _flat_vehicles(rng, c, max(1, n // 2), objects, vid)
         vid = _solid_vehicles(rng, c, max(1, n // 2), objects, vid)
-    if rng.random() < 0.2 or (k >= 0.93 and rng.random() < 0.5):
+    if rng.random() < 0.08 or (k >= 0.93 and rng.random() < 0.4):
         vid = _loose_plates(rng, c, int(rng.integers(1, 5)), objects, vid)
     background.occluders(rng, c)
     if rng.random() < 0.25:
         for _ in range(int(rng.integers(1, 4))):
             background.sign(rng, c, rng.uniform(0, w), rng.uniform(0, h), float(np.exp(rng.uniform(np.log(14), np.log(200)))), owner=0)
     labels = _labels(c, objects)
+    if rng.random() < 0.12:
+        effects.painted_words(rng, c)
     dark = rng.random() < 0.25
     if dark:
         effects.night(rng, c)
     img = effects.camera(rng, c.img, dark)
+    labels = _ignore_unseeable(img, labels)
     if rng.random() < 0.08:
         img, labels = _bars(rng, img, labels)
     return np.ascontiguousarray(img), labels

@@ -138,7 +138,8 @@ def flat_plate(rng):
     return out
 
 
-def _no_plate_words(rng):
+def board_words(rng):
+    """A line of text that is no plate."""
     k = rng.random()
     n = int(rng.integers(1, 4))
     words = " ".join(str(rng.choice(WORDS)) for _ in range(n))
@@ -146,7 +147,11 @@ def _no_plate_words(rng):
         return words.upper()
     if k < 0.7:
         return words if rng.random() < 0.5 else words.title()
-    if k < 0.85:
+    if k < 0.8:  # street furniture: short words with a number or a letter, the hardest to tell from a plate
+        w = str(rng.choice(WORDS)).upper()
+        tail = str(rng.choice([str(rng.integers(1, 100)), str(rng.choice(list(LETTERS))), f"{rng.choice(list(LETTERS))}{rng.integers(1, 10)}", f"{rng.integers(1, 20)} km", f"{rng.integers(1, 13)}0"]))
+        return str(rng.choice([f"{w} {tail}", f"{tail} {w}", tail, f"{w} {tail}"]))
+    if k < 0.88:
         return "".join(str(rng.integers(10)) for _ in range(3)) + " " + "".join(str(rng.integers(10)) for _ in range(3)) + " " + "".join(str(rng.integers(10)) for _ in range(4))
     return words.split()[0] + str(rng.choice([".com", ".de", "!", " 24h", " & co", ".net"]))
 
@@ -182,8 +187,8 @@ def flat_sign(rng):
             out[:t] = out[-t:] = 30
             out[:, :t] = out[:, -t:] = 30
         return out
-    lines = int(rng.choice([1, 1, 2, 3, 4, 5]))
-    texts = [_no_plate_words(rng) for _ in range(lines)]
+    lines = int(rng.choice([1, 1, 1, 1, 2, 3, 4, 5]))
+    texts = [board_words(rng) for _ in range(lines)]
     font = fonts.pick(rng, 40)
     probe = ImageDraw.Draw(Image.new("L", (1, 1)))
     boxes = [probe.textbbox((0, 0), t, font=font) for t in texts]
