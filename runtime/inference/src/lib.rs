@@ -1,0 +1,30 @@
+//! ONNX models on ONNX Runtime: loading them by path alone, running them over borrowed bytes, and reading their outputs.
+//!
+//! - [`Model`]: one session; what the file says about its input, outputs and classes is in [`ModelInfo`].
+//! - [`Detector`]: YOLO11/v8 exports (`[N, 4 + classes, anchors]`) and end-to-end exports (`[N, max_det, 6]`).
+//! - [`Reader`]: plate readers with a CTC head or with a fixed number of slots.
+//! - [`yolo`], [`nms`], [`text`]: the arithmetic behind them, pure functions without files and clocks.
+//!
+//! The ONNX Runtime library is loaded when the first model is opened, see [`library`].
+
+mod aligned;
+mod detector;
+mod error;
+pub mod library;
+mod metadata;
+mod model;
+pub mod nms;
+mod options;
+mod picture;
+mod reader;
+pub mod text;
+pub mod yolo;
+
+pub use detector::{Detector, Selection};
+pub use error::{LibraryError, ModelError};
+pub use model::{ElementType, ImageInput, ImageOrder, Model, ModelInfo, OutputView, TensorSpec};
+pub use nms::RawDetection;
+pub use options::{Device, Options};
+pub use picture::{Picture, prepare};
+pub use reader::Reader;
+pub use text::TextRead;

@@ -1,0 +1,366 @@
+//! One ONNX model in one session.
+
+use crate::metadata::{self, Metadata};
+use crate::{Device, ModelError, Options, library};
+use half::f16;
+use ort::ep::{self, ExecutionProvider};
+use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
+use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Element types that inputs and outputs may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// Unsigned byte.
+    U8,
+    /// Half precision.
+    F16,
+    /// Single precision.
+    F32,
+}
+
+impl ElementType {
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    fn of(ty: TensorElementType) -> Option<Self> {
+        match ty {
+            TensorElementType::Uint8 => Some(Self::U8),
+            TensorElementType::Float16 => Some(Self::F16),
+            TensorElementType::Float32 => Some(Self::F32),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::U8 => "u8",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        })
+    }
+}
+
+/// Name, type and shape of an input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Name in the graph.
+    pub name: String,
+    /// Element type; `None` for one that is not read here.
+    pub element: Option<ElementType>,
+    /// Sizes; `None` where the model leaves one open.
+    pub shape: Vec<Option<usize>>,
+}
+
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<String> = self.shape.iter().map(|d| d.map_or("?".into(), |d| d.to_string())).collect();
+        let element = self.element.map_or("other".into(), |e| e.to_string());
+        write!(f, "`{}` {element} [{}]", self.name, dims.join(", "))
+    }
+}
+
+/// Where the channels stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageOrder {
+    /// Planar: `[N, C, H, W]`.
+    Nchw,
+    /// Interleaved: `[N, H, W, C]`.
+    Nhwc,
+}
+
+/// The image input of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageInput {
+    /// Order of the axes.
+    pub order: ImageOrder,
+    /// 1 (grey) or 3.
+    pub channels: usize,
+    /// Height in px; where the model leaves it open, the one that its metadata name.
+    pub height: usize,
+    /// Width in px.
+    pub width: usize,
+    /// Pictures in one run, if the model fixes it.
+    pub batch: Option<usize>,
+    /// Whether the model fixes height and width; else they are what its metadata recommend.
+    pub fixed_size: bool,
+}
+
+impl ImageInput {
+    /// Shape of a run with `n` pictures.
+    #[must_use]
+    pub fn dims(&self, n: usize) -> [usize; 4] {
+        match self.order {
+            ImageOrder::Nchw => [n, self.channels, self.height, self.width],
+            ImageOrder::Nhwc => [n, self.height, self.width, self.channels],
+        }
+    }
+
+    /// Elements of one picture.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether a picture has no element; never true for an opened model.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a model says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// Metadata of the file, then of its sidecar, which wins.
+    pub metadata: Metadata,
+    /// The sidecar that was read.
+    pub sidecar: Option<PathBuf>,
+    /// The input.
+    pub input: TensorSpec,
+    /// Element type of the input.
+    pub element: ElementType,
+    /// The input as an image.
+    pub image: ImageInput,
+    /// The outputs.
+    pub outputs: Vec<TensorSpec>,
+    /// Where it runs, never [`Device::Auto`].
+    pub device: Device,
+}
+
+impl ModelInfo {
+    /// The metadata entry `key`, if it is there and not empty.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn bad_metadata(&self, key: &'static str, wanted: &str) -> ModelError {
+        let found = self.get(key).map_or("nothing".into(), |value| format!("`{}`", value.chars().take(60).collect::<String>()));
+        ModelError::Metadata { path: self.path.clone(), key, found, wanted: wanted.into() }
+    }
+
+    pub(crate) fn bad_output(&self, found: String, wanted: impl Into<String>) -> ModelError {
+        ModelError::Output { path: self.path.clone(), found, wanted: wanted.into() }
+    }
+}
+
+/// One output of a run.
+#[derive(Debug)]
+pub struct OutputView<'a> {
+    /// Sizes.
+    pub shape: Vec<usize>,
+    /// Elements, row by row; half precision is widened.
+    pub data: Cow<'a, [f32]>,
+}
+
+/// A model that is ready to run.
+#[derive(Debug)]
+pub struct Model {
+    session: Session,
+    info: ModelInfo,
+}
+
+impl Model {
+    /// Loads a model and reads what it says about itself.
+    ///
+    /// # Errors
+    /// [`ModelError`] if there is no library, no such file, no model in it, or no single image input of rank 4.
+    pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
+        let environment = library::environment()?;
+        let bytes = match std::fs::metadata(path) {
+            Ok(file) if file.is_file() => file.len(),
+            _ => return Err(ModelError::Missing { path: path.to_owned() }),
+        };
+        let device = if options.device == Device::Auto && !ep::CUDA::is_available().unwrap_or(false) { Device::Cpu } else { options.device };
+        let load_failed = |reason: String| ModelError::Load { path: path.to_owned(), bytes, reason };
+        let attempt = |device: Device| -> Result<Session, ModelError> {
+            let builder = Session::builder(environment).map_err(|e| load_failed(e.to_string()))?;
+            let builder = configure(builder, options).map_err(|e| load_failed(e.to_string()))?;
+            let mut builder = on_device(builder, device, options)
+                .map_err(|reason| ModelError::Device { path: path.to_owned(), device: options.device, reason })?;
+            builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
+        };
+        let (session, device) = match (device, options.device) {
+            (Device::Auto, _) => match attempt(Device::Cuda) {
+                Ok(session) => (session, Device::Cuda),
+                Err(error) => {
+                    tracing::warn!(%error, "no GPU for the model, the CPU is used");
+                    (attempt(Device::Cpu)?, Device::Cpu)
+                }
+            },
+            (device, _) => (attempt(device)?, device),
+        };
+        let info = describe(&session, path, device)?;
+        Ok(Self { session, info })
+    }
+
+    /// What the model says about itself.
+    #[must_use]
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Runs `n` pictures and hands the outputs to `read`. The bytes are read where they lie, nothing is copied.
+    ///
+    /// `bytes`: the input tensor, `image.dims(n)` of the input's element type, aligned for it.
+    ///
+    /// # Errors
+    /// [`ModelError::Picture`] if `bytes` is no such tensor, [`ModelError::Run`] if ONNX Runtime fails.
+    pub fn run<R>(&mut self, bytes: &[u8], n: usize, read: impl FnOnce(&[OutputView<'_>]) -> R) -> Result<R, ModelError> {
+        let dims = self.info.image.dims(n);
+        self.run_dims(bytes, dims, read)
+    }
+
+    pub(crate) fn run_dims<R>(&mut self, bytes: &[u8], dims: [usize; 4], read: impl FnOnce(&[OutputView<'_>]) -> R) -> Result<R, ModelError> {
+        let element = self.info.element;
+        let wanted = dims.iter().product::<usize>() * element.size();
+        if bytes.len() != wanted || bytes.as_ptr().align_offset(element.size()) != 0 {
+            let found = format!("{} bytes", bytes.len());
+            let wanted = format!("{wanted} bytes: {element} {dims:?}, aligned to {} bytes", element.size());
+            return Err(ModelError::Picture { path: self.info.path.clone(), found, wanted });
+        }
+        let path = &self.info.path;
+        let failed = |e: ort::Error| ModelError::Run { path: path.clone(), reason: e.to_string() };
+        let value: SessionInputValue<'_> = match element {
+            ElementType::U8 => TensorRef::from_array_view((dims, bytes)).map_err(failed)?.into(),
+            ElementType::F16 => TensorRef::from_array_view((dims, bytemuck::cast_slice::<u8, f16>(bytes))).map_err(failed)?.into(),
+            ElementType::F32 => TensorRef::from_array_view((dims, bytemuck::cast_slice::<u8, f32>(bytes))).map_err(failed)?.into(),
+        };
+        let outputs = self.session.run([value]).map_err(failed)?;
+        let views: Vec<OutputView<'_>> = (0..outputs.len()).map(|i| view(&outputs[i])).collect::<ort::Result<_>>().map_err(failed)?;
+        Ok(read(&views))
+    }
+}
+
+fn view(value: &DynValue) -> ort::Result<OutputView<'_>> {
+    let shape = |dims: &[i64]| dims.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+    if let Ok((dims, data)) = value.try_extract_tensor::<f32>() {
+        return Ok(OutputView { shape: shape(dims), data: Cow::Borrowed(data) });
+    }
+    if let Ok((dims, data)) = value.try_extract_tensor::<f16>() {
+        return Ok(OutputView { shape: shape(dims), data: Cow::Owned(data.iter().map(|v| v.to_f32()).collect()) });
+    }
+    // Outputs of other types are not read; the caller sees one without elements.
+    Ok(OutputView { shape: Vec::new(), data: Cow::Borrowed(&[]) })
+}
+
+fn configure(builder: SessionBuilder, options: &Options) -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
+    builder
+        .with_intra_threads(options.threads.max(1))?
+        .with_inter_threads(1)?
+        .with_parallel_execution(false)?
+        // Spinning threads take the cores away from the other nodes of the graph.
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_deterministic_compute(true)?
+        .with_flush_to_zero()
+}
+
+fn on_device(builder: SessionBuilder, device: Device, options: &Options) -> Result<SessionBuilder, String> {
+    let provider = match device {
+        Device::Cpu | Device::Auto => return Ok(builder),
+        // TF32 off: results must not depend on the GPU's generation more than they have to.
+        Device::Cuda => ep::CUDA::default().with_device_id(options.gpu).with_tf32(false).build(),
+        Device::Tensorrt => ep::TensorRT::default().with_device_id(options.gpu).with_fp16(true).build(),
+    };
+    builder.with_execution_providers([provider.error_on_failure()]).map_err(|e| e.to_string())
+}
+
+fn describe(session: &Session, path: &Path, device: Device) -> Result<ModelInfo, ModelError> {
+    let failed = |e: ort::Error| ModelError::Run { path: path.to_owned(), reason: e.to_string() };
+    let mut metadata = Metadata::new();
+    {
+        let entries = session.metadata().map_err(failed)?;
+        for key in entries.custom_keys().map_err(failed)? {
+            if let Some(value) = entries.custom(&key) {
+                metadata.insert(key, value);
+            }
+        }
+    }
+    let sidecar = metadata::sidecar_of(path);
+    if let Some(sidecar) = &sidecar {
+        metadata.extend(metadata::read_sidecar(sidecar)?);
+    }
+    let outputs: Vec<TensorSpec> = session.outputs().iter().map(spec).collect();
+    let inputs: Vec<TensorSpec> = session.inputs().iter().map(spec).collect();
+    let wanted = "one input u8, f16 or f32 [N, 1 or 3, H, W] or [N, H, W, 1 or 3]";
+    let found = inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let refused = || ModelError::Input { path: path.to_owned(), found: found.clone(), wanted: wanted.into() };
+    let [input] = <[TensorSpec; 1]>::try_from(inputs).map_err(|_| refused())?;
+    let element = input.element.ok_or_else(refused)?;
+    let (order, channels, [batch, height, width]) = axes(&input.shape).ok_or_else(refused)?;
+    let named = size_of_metadata(&metadata);
+    let image = ImageInput {
+        order,
+        channels,
+        height: height.or(named.map(|(h, _)| h)).ok_or_else(refused)?,
+        width: width.or(named.map(|(_, w)| w)).ok_or_else(refused)?,
+        batch,
+        fixed_size: height.is_some() && width.is_some(),
+    };
+    if image.is_empty() || batch == Some(0) {
+        return Err(refused());
+    }
+    Ok(ModelInfo { path: path.to_owned(), metadata, sidecar, input, element, image, outputs, device })
+}
+
+/// Order of the axes, channels, and batch, height and width: by where the 1 or 3 of the channels stands.
+fn axes(shape: &[Option<usize>]) -> Option<(ImageOrder, usize, [Option<usize>; 3])> {
+    let [n, a, b, c] = *<&[Option<usize>; 4]>::try_from(shape).ok()?;
+    let channels = |dim: Option<usize>| dim.filter(|d| matches!(d, 1 | 3));
+    match (channels(a), channels(c)) {
+        (Some(channels), _) => Some((ImageOrder::Nchw, channels, [n, b, c])),
+        (None, Some(channels)) => Some((ImageOrder::Nhwc, channels, [n, a, b])),
+        (None, None) => None,
+    }
+}
+
+/// Height and width by Ultralytics' `imgsz` or by the `img_height` and `img_width` of a plate config.
+fn size_of_metadata(metadata: &Metadata) -> Option<(usize, usize)> {
+    let number = |key: &str| metadata.get(key)?.trim().parse::<usize>().ok();
+    if let (Some(h), Some(w)) = (number("img_height"), number("img_width")) {
+        return Some((h, w));
+    }
+    match metadata::numbers(metadata.get("imgsz")?)?[..] {
+        [size] => Some((size as usize, size as usize)),
+        [h, w] => Some((h as usize, w as usize)),
+        _ => None,
+    }
+}
+
+fn spec(outlet: &Outlet) -> TensorSpec {
+    let dtype = outlet.dtype();
+    TensorSpec {
+        name: outlet.name().to_owned(),
+        element: dtype.tensor_type().and_then(ElementType::of),
+        shape: dtype.tensor_shape().map(|dims| dims.iter().map(|d| usize::try_from(*d).ok()).collect()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channels_tell_the_order_of_the_axes() {
+        assert_eq!(axes(&[None, Some(3), Some(544), Some(960)]), Some((ImageOrder::Nchw, 3, [None, Some(544), Some(960)])));
+        assert_eq!(axes(&[Some(1), Some(64), Some(128), Some(1)]), Some((ImageOrder::Nhwc, 1, [Some(1), Some(64), Some(128)])));
+        assert_eq!(axes(&[Some(1), Some(3), None, None]), Some((ImageOrder::Nchw, 3, [Some(1), None, None])));
+        assert_eq!(axes(&[None, Some(4), Some(64), Some(64)]), None);
+        assert_eq!(axes(&[None, Some(3), Some(64)]), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! Where and how a model runs.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The processor that a model runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Device {
+    /// CUDA where the library and a GPU are there, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// CUDA, or an error: never the CPU instead.
+    Cuda,
+    /// TensorRT with FP16, or an error: never CUDA or the CPU instead.
+    Tensorrt,
+}
+
+impl Device {
+    /// The word used in parameters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Tensorrt => "tensorrt",
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text names no [`Device`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no device, wanted auto, cpu, cuda or tensorrt")]
+pub struct UnknownDevice(String);
+
+impl FromStr for Device {
+    type Err = UnknownDevice;
+    fn from_str(s: &str) -> Result<Self, UnknownDevice> {
+        [Self::Auto, Self::Cpu, Self::Cuda, Self::Tensorrt].into_iter().find(|d| d.name() == s).ok_or_else(|| UnknownDevice(s.into()))
+    }
+}
+
+/// How a model is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where it runs.
+    pub device: Device,
+    /// Threads inside one run, the caller's included. A fixed number on every machine, so that the same work is split the same way
+    /// and gives the same bits on one core or many.
+    pub threads: usize,
+    /// Index of the GPU.
+    pub gpu: i32,
+    /// Frames in one run on a GPU where the model's batch is open. On the CPU each picture is a run of its own: batching gains
+    /// nothing there.
+    pub gpu_batch: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { device: Device::Auto, threads: 1, gpu: 0, gpu_batch: 8 }
+    }
+}
