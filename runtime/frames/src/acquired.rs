@@ -1,34 +1,98 @@
-//! A slot in a consumer's hands.
-#![allow(clippy::missing_errors_doc, clippy::todo, unused_variables, missing_docs)]
-use crate::*;
+//! A frame in a consumer's hands.
 
-/// A frame that stays as it is until this is dropped. Dropping releases the lease without acknowledging.
-#[derive(Debug)]
-pub struct Acquired;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::handle::Descriptor;
+use crate::import::Import;
+use crate::{FrameMeta, Handle, Layout};
+
+/// A frame that stays as it is until this is dropped. Dropping gives the lease back without acknowledging; in lossless mode a
+/// frame that is not acknowledged, here or by [`Client::ack`](crate::Client::ack), is never overwritten.
+///
+/// Keeps the mapping alive, so it may outlive the client and the producer.
+pub struct Acquired {
+    import: Arc<Import>,
+    handle: Handle,
+    descriptor: Descriptor,
+    meta: FrameMeta,
+}
 
 impl Acquired {
+    /// The caller has a share of the slot's lease, which the new value owns.
+    pub(crate) fn new(import: Arc<Import>, handle: Handle, descriptor: Descriptor, meta: FrameMeta) -> Self {
+        Self { import, handle, descriptor, meta }
+    }
+
+    /// The whole payload, as long as the layout says. Rows start where [`Acquired::layout`] says.
+    #[must_use]
+    #[allow(unsafe_code)]
     pub fn bytes(&self) -> &[u8] {
-        todo!()
+        let d = &self.descriptor;
+        // In bounds: `Import::check` found slot < slots and offset + len <= slot bytes, which fit usize.
+        let start = d.slot as usize * self.import.geometry.slot_stride() + d.offset as usize;
+        // SAFETY: the slot's lease bit of this process is set until `self` drops, and its word was found in the handle's
+        // generation and PUBLISHED, so the producer does not begin to write; other processes have the memory read-only (sealed
+        // against writable mappings). The slice borrows `self`, which keeps the mapping.
+        let bytes = unsafe { self.import.data().slice(start, d.len as usize) };
+        bytes.unwrap_or_default()
     }
+
+    /// Rows of plane `index`: `rows * stride` bytes, padding included. `None` for a tensor or beyond the last plane.
+    #[must_use]
     pub fn plane(&self, index: usize) -> Option<&[u8]> {
-        todo!()
+        let plane = self.layout().as_image()?.planes().get(index)?;
+        let start = plane.offset as usize;
+        self.bytes().get(start..start + plane.stride as usize * plane.rows as usize)
     }
+
+    /// How the payload is to be read.
+    #[must_use]
     pub fn layout(&self) -> &Layout {
-        todo!()
+        &self.descriptor.layout
     }
+
+    /// Number of the frame in its pool.
+    #[must_use]
     pub fn seq(&self) -> u64 {
-        todo!()
+        self.descriptor.seq
     }
+
+    /// The handle that this was acquired with.
+    #[must_use]
     pub fn handle(&self) -> &Handle {
-        todo!()
+        &self.handle
     }
+
+    /// When it was published, ns of the monotonic clock.
+    #[must_use]
     pub fn published_ns(&self) -> u64 {
-        todo!()
+        self.descriptor.published_ns
     }
+
+    /// What its producer said about the frame.
+    #[must_use]
     pub fn frame_meta(&self) -> &FrameMeta {
-        todo!()
+        &self.meta
     }
+
+    /// Gives the lease back and acknowledges: this consumer's own output for the frame is out. Live: only gives back.
     pub fn ack(self) {
-        todo!()
+        if let Err(error) = self.import.ack(self.seq()) {
+            // The seq was checked when it was acquired; only a scribbled descriptor page leads here.
+            tracing::error!(pool = %self.descriptor.pool, seq = self.seq(), %error, "frame could not be acknowledged");
+        }
+    }
+}
+
+impl Drop for Acquired {
+    fn drop(&mut self) {
+        self.import.release(self.descriptor.slot);
+    }
+}
+
+impl fmt::Debug for Acquired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Acquired({} seq {} slot {})", self.descriptor.pool, self.seq(), self.descriptor.slot)
     }
 }

@@ -1,7 +1,17 @@
 //! The consumer's end, one per process.
-#![allow(clippy::missing_errors_doc, clippy::todo, unused_variables, missing_docs)]
-use crate::*;
+
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, poll};
+
+use crate::import::Import;
+use crate::runtime_dir;
+use crate::{AcquireError, Acquired, ClientError, ClientPoolStats, FrameMeta, Handle, JoinError, PoolId};
 
 /// Who joins pools, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,43 +24,208 @@ pub struct ClientConfig {
     pub max_held: u32,
 }
 
-/// Joins pools and takes frames. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Client;
+/// Joins pools at the first handle of each and takes frames. Clones share it.
+///
+/// Lossless, in the order of a node's loop:
+///
+/// ```no_run
+/// # fn example(client: &gantry_frames::Client, handle: gantry_frames::Handle) -> Result<(), gantry_frames::AcquireError> {
+/// let mut new = Vec::new();
+/// client.observe(&handle, &mut new)?; // for each handle of a message; client.recover_all(&mut new) on a 20 ms tick
+/// for handle in new.drain(..) {
+///     let frame = client.acquire(&handle)?;
+///     let _pixels = frame.bytes(); // ... and send what was made of them, then:
+///     frame.ack();
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Guard>);
+
+/// Ends the watching thread when the last clone goes.
+struct Guard {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    config: ClientConfig,
+    imports: RwLock<Vec<Arc<Import>>>,
+    /// One join at a time, so that two threads that see a new pool do not both join.
+    joining: Mutex<()>,
+    event: OwnedFd,
+    stop: AtomicBool,
+}
 
 impl Client {
-    pub fn new(config: ClientConfig) -> Self {
-        todo!()
+    /// A client that has joined nothing yet, and its thread that lets go of pools whose producer hung up.
+    ///
+    /// # Errors
+    /// [`ClientError`] if the system refuses the thread.
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let event = event.map_err(|source| ClientError { name: config.name.clone(), source: source.into() })?;
+        let shared =
+            Arc::new(Shared { config, imports: RwLock::default(), joining: Mutex::default(), event, stop: AtomicBool::new(false) });
+        let watched = shared.clone();
+        let thread = std::thread::Builder::new().name("frames-client".to_owned()).spawn(move || watched.watch());
+        let thread = thread.map_err(|source| ClientError { name: shared.config.name.clone(), source })?;
+        Ok(Self(Arc::new(Guard { shared, thread: Some(thread) })))
     }
-    /// Call once for each handle in a message, first: pushes the handles that are new, in order of seq.
-    /// Lossless: also those before it that no message told of; a duplicate pushes nothing. Live: the handle itself, unless a duplicate.
+
+    /// This node's id.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.shared.config.name
+    }
+
+    /// Call first for each handle of a message: pushes the handles that are new, in order of seq. Lossless: everything published
+    /// that this client has not seen, so also what lost messages would have told; nothing for a duplicate. Live: the handle
+    /// itself; nothing for a duplicate.
+    ///
+    /// # Errors
+    /// [`AcquireError`] if the handle is malformed or its pool is closed or cannot be joined.
     pub fn observe(&self, handle: &Handle, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
-        todo!()
+        let pool = handle.decode_checked()?.pool;
+        self.0.shared.import(pool)?.observe(handle, new)
     }
-    /// On a 20 ms tick, lossless: pushes the handles published since, for which no message came. Live: nothing.
+
+    /// Pushes what pool `pool` published and no message told of yet. Call on a tick of about 20 ms. Live: pushes nothing.
+    ///
+    /// # Errors
+    /// [`AcquireError`] if the pool is closed or cannot be joined.
     pub fn recover(&self, pool: &PoolId, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
-        todo!()
+        self.0.shared.import(*pool)?.recover(new);
+        Ok(())
     }
+
     /// [`Client::recover`] for every joined pool.
     pub fn recover_all(&self, new: &mut Vec<Handle>) {
-        todo!()
+        self.0.shared.joined().iter().for_each(|import| import.recover(new));
     }
-    /// Joins the pool of `output` (as in `cam0.decode/frames`) without waiting for a first handle; None while there is none.
+
+    /// Joins the pool of `output` (as in `cam0.decode/frames`) without waiting for its first message. `None` while there is no
+    /// such pool.
+    ///
+    /// # Errors
+    /// [`AcquireError`] if there is one that cannot be joined.
     pub fn find(&self, output: &str) -> Result<Option<PoolId>, AcquireError> {
-        todo!()
+        let found = runtime_dir::find(&self.0.shared.config.runtime_dir, output);
+        let found = found.map_err(|source| JoinError::Find { output: output.to_owned(), source })?;
+        let Some(id) = found else { return Ok(None) };
+        match self.0.shared.import(id) {
+            Ok(_) => Ok(Some(id)),
+            Err(AcquireError::Closed { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+
+    /// Takes a frame: its slot is not written again until the result is dropped. Two atomic operations and no system call, once
+    /// the pool is joined. The same frame may be taken several times; that counts as one slot held.
+    ///
+    /// # Errors
+    /// [`AcquireError::Stale`] if the slot holds another frame by now (in live mode a dropped frame), [`AcquireError::Refused`]
+    /// if `max_held` slots are held, [`AcquireError::Closed`] if the producer is gone, [`AcquireError::Malformed`] for bytes
+    /// that are no handle or not this pool's, [`AcquireError::Join`] if the pool cannot be joined.
     pub fn acquire(&self, handle: &Handle) -> Result<Acquired, AcquireError> {
-        todo!()
+        let pool = handle.decode_checked()?.pool;
+        self.0.shared.import(pool)?.acquire(handle)
     }
-    /// What the descriptor page says about a frame, without taking it; None when its slot was reused.
+
+    /// What the producer said about a frame, without taking it. `None` when its slot was reused.
+    ///
+    /// # Errors
+    /// As [`Client::acquire`].
     pub fn frame_meta(&self, handle: &Handle) -> Result<Option<FrameMeta>, AcquireError> {
-        todo!()
+        let pool = handle.decode_checked()?.pool;
+        self.0.shared.import(pool)?.frame_meta(handle)
     }
-    /// Done with this frame. In any order; live: does nothing.
+
+    /// Done with a frame, taken or not. Acknowledgements may come in any order. Live: does nothing.
+    ///
+    /// # Errors
+    /// [`AcquireError::Malformed`] for a frame that was not published, [`AcquireError::Closed`] if the producer is gone.
     pub fn ack(&self, handle: &Handle) -> Result<(), AcquireError> {
-        todo!()
+        let pool = handle.decode_checked()?.pool;
+        Ok(self.0.shared.import(pool)?.ack(handle.seq())?)
     }
+
+    /// Counters of each joined pool.
+    #[must_use]
     pub fn stats(&self) -> Vec<ClientPoolStats> {
-        todo!()
+        self.0.shared.joined().iter().map(|import| import.stats()).collect()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.name())
+    }
+}
+
+impl Shared {
+    fn joined(&self) -> std::sync::RwLockReadGuard<'_, Vec<Arc<Import>>> {
+        self.imports.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, id: PoolId) -> Option<Arc<Import>> {
+        self.joined().iter().find(|import| import.geometry.id == id).cloned()
+    }
+
+    /// The joined pool `id`; joins it at first sight.
+    fn import(&self, id: PoolId) -> Result<Arc<Import>, AcquireError> {
+        if let Some(import) = self.known(id) {
+            return if import.is_closed() { Err(AcquireError::Closed { pool: id }) } else { Ok(import) };
+        }
+        let _one_at_a_time = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(import) = self.known(id) {
+            return Ok(import);
+        }
+        let import = Arc::new(Import::join(&self.config.runtime_dir, id, &self.config.name, self.config.max_held)?);
+        self.imports.write().unwrap_or_else(PoisonError::into_inner).push(import.clone());
+        self.wake();
+        Ok(import)
+    }
+
+    fn wake(&self) {
+        // Full only after 2^64 - 2 wake-ups that nobody read.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
+    /// Lets go of pools whose producer hung up: no new frame can come, and the mapping goes with the last `Acquired`.
+    fn watch(&self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let imports: Vec<_> = self.joined().clone();
+            let mut fds: Vec<_> = vec![PollFd::from_borrowed_fd(self.event.as_fd(), PollFlags::IN)];
+            fds.extend(imports.iter().map(|import| PollFd::from_borrowed_fd(import.socket.as_fd(), PollFlags::IN)));
+            if poll(&mut fds, None).is_err() {
+                // Interrupted; anything else would come back at once, so it must not spin.
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                continue;
+            }
+            let _ = rustix::io::read(&self.event, &mut [0; 8]);
+            for (import, fd) in imports.iter().zip(&fds[1..]) {
+                // After its welcome a producer says nothing more: readable means gone.
+                if !fd.revents().is_empty() {
+                    import.mark_closed();
+                    let mut joined = self.imports.write().unwrap_or_else(PoisonError::into_inner);
+                    joined.retain(|other| !Arc::ptr_eq(other, import));
+                    tracing::info!(pool = %import.geometry.id, output = import.output, "pool closed by its producer");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.shared.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(client = self.shared.config.name, "the client's thread panicked");
+        }
     }
 }

@@ -31,8 +31,8 @@ pub enum PoolError {
         slot_bytes: u64,
     },
     /// More consumers than lease bits, or two of one name, or an unusable name.
-    #[error("pool `{output}`: consumers must have different names of 1 to 128 bytes, at most {MAX_CONSUMERS}: {why}")]
-    Consumers {
+    #[error("pool `{output}`: outputs and at most {MAX_CONSUMERS} consumers need different names of 1 to 128 bytes: {why}")]
+    Names {
         /// The pool's output.
         output: String,
         /// What is wrong.
@@ -179,6 +179,15 @@ pub enum JoinError {
         /// Slots declared for it.
         declared: u32,
     },
+    /// The runtime directory could not be asked for an output.
+    #[error("pool of output `{output}` could not be looked up")]
+    Find {
+        /// The output.
+        output: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// What came over the socket, or the memory behind it, is not what this version expects.
     #[error("pool {pool}: {why}")]
     Protocol {
@@ -198,6 +207,17 @@ pub enum JoinError {
         #[source]
         source: io::Error,
     },
+}
+
+/// A client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("client `{name}`: its thread could not be started")]
+pub struct ClientError {
+    /// The node id.
+    pub name: String,
+    /// The system's answer.
+    #[source]
+    pub source: io::Error,
 }
 
 /// A frame could not be taken.

@@ -18,21 +18,30 @@
 #![deny(unsafe_code)]
 
 mod acquired;
+mod book;
 mod client;
 mod config;
 mod error;
 mod handle;
+mod import;
 mod layout;
 mod loan;
 mod meta;
+mod pages;
 mod pool;
+mod reaper;
+mod runtime_dir;
+mod shm;
 mod stats;
 mod stop;
+mod window;
+mod wire;
+mod word;
 
 pub use acquired::Acquired;
 pub use client::{Client, ClientConfig};
 pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolConfig};
-pub use error::{AcquireError, BeginWriteError, DrainError, JoinError, PoolError};
+pub use error::{AcquireError, BeginWriteError, ClientError, DrainError, JoinError, PoolError};
 pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleError, PoolId};
 pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MAX_RANK, Matrix, PixelFormat, Plane, Range, TensorLayout};
 pub use loan::{Filled, Loaned, Published, SlotHold};

@@ -1,59 +1,232 @@
-//! Slots in the producer's hands.
-#![allow(clippy::missing_errors_doc, clippy::todo, unused_variables, missing_docs)]
-use crate::*;
+//! Slots in the producer's hands: loaned, then filled, then published; and held as a reference.
+//!
+//! ```text
+//! Loaned --fill--> Filled --publish--> Published        a Loaned or Filled that is dropped gives its slot back
+//!    \--hold--> SlotHold (any number)                   no slot with a SlotHold is written again, whatever became of the loan
+//! ```
 
-/// A slot to write into. Dropped unpublished, the slot is free again.
-#[derive(Debug)]
-pub struct Loaned;
-/// A written slot with its layout.
-#[derive(Debug)]
-pub struct Filled;
-/// While one lives its slot is not written again, also after publishing.
-#[derive(Debug, Clone)]
-pub struct SlotHold;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::time::ClockId;
+
+use crate::handle::Descriptor;
+use crate::pool::Inner;
+use crate::word::{self, State};
+use crate::{Backend, FrameMeta, Handle, Layout, LayoutError};
+
+/// A slot to write into, from [`Pool::begin_write`](crate::Pool::begin_write). Dropped unpublished, the slot is free again.
+pub struct Loaned {
+    loan: Loan,
+}
+
+/// A written slot with its layout, to be published or dropped.
+pub struct Filled {
+    loan: Loan,
+    layout: Layout,
+    len: u64,
+}
 
 /// A frame that is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// What the message carries.
     pub handle: Handle,
-    /// Its number in the pool, consecutive from 0.
+    /// Its number in the pool, consecutive from 0 in the order of publishing.
     pub seq: u64,
 }
 
+/// While one lives its slot is not written again, also after the frame was published and acknowledged: decoders keep reference
+/// frames. Keeps the memory mapped even when the pool is gone.
+pub struct SlotHold {
+    inner: Arc<Inner>,
+    slot: u32,
+}
+
+/// The slot in WRITING; ends it on drop unless `publish` did.
+struct Loan {
+    inner: Arc<Inner>,
+    slot: u32,
+    generation: u32,
+    open: bool,
+}
+
 impl Loaned {
-    pub fn slot(&self) -> u32 {
-        todo!()
+    pub(crate) fn new(inner: Arc<Inner>, slot: u32, generation: u32) -> Self {
+        Self { loan: Loan { inner, slot, generation, open: true } }
     }
+
+    /// Index of the slot.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.loan.slot
+    }
+
+    /// The whole slot; holds whatever frame was there before. Starts on a memory page.
+    #[allow(unsafe_code)]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        todo!()
+        let inner = &self.loan.inner;
+        // SAFETY: this loan is the only one of a slot in WRITING: consumers get no lease on it and the producer's book gives it
+        // out once; `&mut self` makes one slice at a time; the mapping lives in `inner`. What was written through `as_mut_ptr`
+        // is the pointer's user's care. No `SlotHold` of an earlier frame exists: the book skips slots that have one.
+        let bytes = unsafe { inner.data.slice_mut(inner.slot_start(self.loan.slot), self.len()) };
+        bytes.unwrap_or_default()
     }
+
+    /// Address of the slot's first byte, for a decoder that writes from its own threads. [`Loaned::len`] bytes may be written
+    /// until this loan is published or dropped, and read for as long as a [`Loaned::hold`] of it lives.
+    #[must_use]
     pub fn as_mut_ptr(&self) -> *mut u8 {
-        todo!()
+        let inner = &self.loan.inner;
+        inner.data.pointer(inner.slot_start(self.loan.slot), self.len()).unwrap_or(std::ptr::null_mut())
     }
+
+    /// Bytes of the slot, as the pool was made.
+    #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.loan.inner.geometry.slot_bytes as usize
     }
+
+    /// Never: a slot has at least one byte.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
-        false
+        self.len() == 0
     }
+
+    /// Keeps the slot from being written again after this loan ends.
+    #[must_use]
     pub fn hold(&self) -> SlotHold {
-        todo!()
+        SlotHold::new(self.loan.inner.clone(), self.loan.slot)
     }
+
+    /// Says what was written. The layout's offsets count from the start of the slot.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the layout does not hold or does not fit the slot; the slot is free again then.
     pub fn fill(self, layout: Layout) -> Result<Filled, LayoutError> {
-        todo!()
+        let (needed, available) = (layout.checked_len()?, self.loan.inner.geometry.slot_bytes);
+        if needed > available {
+            return Err(LayoutError::TooLarge { needed, available });
+        }
+        Ok(Filled { loan: self.loan, layout, len: needed })
     }
 }
+
 impl Filled {
+    /// What [`Loaned::fill`] was told.
+    #[must_use]
     pub fn layout(&self) -> &Layout {
-        todo!()
+        &self.layout
     }
-    pub fn publish(self, meta: &FrameMeta) -> Published {
-        todo!()
+
+    /// Index of the slot.
+    #[must_use]
+    pub fn slot(&self) -> u32 {
+        self.loan.slot
+    }
+
+    /// Keeps the slot from being written again after this loan ends.
+    #[must_use]
+    pub fn hold(&self) -> SlotHold {
+        SlotHold::new(self.loan.inner.clone(), self.loan.slot)
+    }
+
+    /// Lets consumers have the frame. Gives it the pool's next seq and allocates nothing; the caller sends the message. After
+    /// [`Pool::close`](crate::Pool::close) nobody can take it any more, and that is no error here.
+    pub fn publish(mut self, meta: &FrameMeta) -> Published {
+        let Loan { inner, slot, generation, .. } = &self.loan;
+        let (slot, generation) = (*slot, *generation);
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        let mut book = inner.book();
+        let seq = book.next_seq;
+        let handle = Handle::encode(&Descriptor {
+            pool: inner.geometry.id,
+            backend: Backend::HostMemfd,
+            mode: inner.geometry.mode,
+            seq,
+            slot,
+            generation,
+            device_uuid: [0; 16],
+            offset: 0,
+            len: self.len,
+            layout: self.layout,
+            published_ns: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64,
+        });
+        book.next_seq += 1;
+        book.newest = Some((handle, *meta));
+        let closed = book.closed;
+        let entry = &mut book.slots[slot as usize];
+        (entry.state, entry.seq) = (State::Published, seq);
+        inner.descriptors.describe(slot, &handle, meta);
+        // The word before the head: whoever reads the head finds the slot published.
+        let scribbled = !closed && word::end_write(inner.leases.slot(slot), generation, State::Published);
+        book.scribbles += u64::from(scribbled);
+        inner.descriptors.announce(seq, slot, generation);
+        drop(book);
+        self.loan.open = false;
+        Published { handle, seq }
     }
 }
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        {
+            let mut book = self.inner.book();
+            book.abandoned += 1;
+            book.slots[self.slot as usize].state = State::Free;
+            let scribbled = !book.closed && word::end_write(self.inner.leases.slot(self.slot), self.generation, State::Free);
+            book.scribbles += u64::from(scribbled);
+        }
+        self.inner.leases.notify();
+    }
+}
+
 impl SlotHold {
+    fn new(inner: Arc<Inner>, slot: u32) -> Self {
+        inner.holds[slot as usize].fetch_add(1, Ordering::Relaxed);
+        Self { inner, slot }
+    }
+
+    /// Index of the slot.
+    #[must_use]
     pub fn slot(&self) -> u32 {
-        todo!()
+        self.slot
+    }
+}
+
+impl Clone for SlotHold {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.slot)
+    }
+}
+
+impl Drop for SlotHold {
+    fn drop(&mut self) {
+        // Release: what the holder read happens before the book gives the slot out again (it loads with Acquire).
+        if self.inner.holds[self.slot as usize].fetch_sub(1, Ordering::Release) == 1 {
+            self.inner.leases.notify();
+        }
+    }
+}
+
+impl fmt::Debug for Loaned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loaned(slot {})", self.loan.slot)
+    }
+}
+
+impl fmt::Debug for Filled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filled(slot {}, {} bytes)", self.loan.slot, self.len)
+    }
+}
+
+impl fmt::Debug for SlotHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SlotHold(slot {})", self.slot)
     }
 }

@@ -1,0 +1,151 @@
+//! The producer's private books: what it knows of its slots and consumers without trusting a shared page.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::pages::LeasePage;
+use crate::word::{self, BeginRefusal, State, Word};
+use crate::{ConsumerSpec, FrameMeta, Handle, Mode};
+
+/// One slot.
+#[derive(Debug, Clone)]
+pub(crate) struct SlotBook {
+    pub(crate) generation: u32,
+    pub(crate) state: State,
+    /// Its frame, while published.
+    pub(crate) seq: u64,
+    /// Round in which `claim` found it leased.
+    tried: u64,
+}
+
+/// One declared consumer.
+#[derive(Debug)]
+pub(crate) struct ConsumerBook {
+    pub(crate) spec: ConsumerSpec,
+    /// Process that is connected.
+    pub(crate) pid: Option<u32>,
+    /// When it was last seen to go, or the pool's start.
+    pub(crate) away_since: Instant,
+    pub(crate) joins: u64,
+    pub(crate) reaps: u64,
+    pub(crate) reaped_leases: u64,
+    /// Checked copy of its cursor.
+    pub(crate) acked_next: u64,
+    /// A cursor that cannot be, counted once.
+    bad_cursor: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Book {
+    pub(crate) slots: Vec<SlotBook>,
+    pub(crate) consumers: Vec<ConsumerBook>,
+    pub(crate) next_seq: u64,
+    pub(crate) newest: Option<(Handle, FrameMeta)>,
+    pub(crate) closed: bool,
+    pub(crate) abandoned: u64,
+    pub(crate) waits: u64,
+    pub(crate) waited_ns: u64,
+    pub(crate) scribbles: u64,
+    round: u64,
+}
+
+impl Book {
+    pub(crate) fn new(slots: u32, consumers: Vec<ConsumerSpec>, now: Instant) -> Self {
+        let slot = SlotBook { generation: 0, state: State::Free, seq: 0, tried: 0 };
+        let consumer =
+            |spec| ConsumerBook { spec, pid: None, away_since: now, joins: 0, reaps: 0, reaped_leases: 0, acked_next: 0, bad_cursor: None };
+        Self {
+            slots: vec![slot; slots as usize],
+            consumers: consumers.into_iter().map(consumer).collect(),
+            next_seq: 0,
+            newest: None,
+            closed: false,
+            abandoned: 0,
+            waits: 0,
+            waited_ns: 0,
+            scribbles: 0,
+            round: 0,
+        }
+    }
+
+    /// Copies the consumers' cursors. One that went back, or beyond what was published, is not believed.
+    pub(crate) fn read_cursors(&mut self, page: &LeasePage) {
+        for (index, consumer) in self.consumers.iter_mut().enumerate() {
+            let cursor = page.cursor(index).load(Ordering::Acquire);
+            if (consumer.acked_next..=self.next_seq).contains(&cursor) {
+                consumer.acked_next = cursor;
+                consumer.bad_cursor = None;
+            } else if consumer.bad_cursor.replace(cursor) != Some(cursor) {
+                self.scribbles += 1;
+            }
+        }
+    }
+
+    /// Takes the best slot to write: a free one, else the one with the oldest frame that the mode lets go. `held` says which
+    /// slots this process still uses.
+    pub(crate) fn claim(&mut self, mode: Mode, page: &LeasePage, held: impl Fn(usize) -> bool) -> Option<(u32, u32)> {
+        let limit = match mode {
+            Mode::Live => u64::MAX,
+            Mode::Lossless => {
+                self.read_cursors(page);
+                self.consumers.iter().map(|consumer| consumer.acked_next).min().unwrap_or(u64::MAX)
+            }
+        };
+        self.round += 1;
+        loop {
+            let usable = |(index, slot): &(usize, &SlotBook)| {
+                let ready = slot.state == State::Free || (slot.state == State::Published && slot.seq < limit);
+                ready && slot.tried != self.round && !held(*index)
+            };
+            // Free slots sort before published ones.
+            let age = |(_, slot): &(usize, &SlotBook)| if slot.state == State::Free { 0 } else { slot.seq + 1 };
+            let (index, _) = self.slots.iter().enumerate().filter(usable).min_by_key(age)?;
+            let round = self.round;
+            let slot = &mut self.slots[index];
+            slot.tried = round;
+            match word::begin_write(page.slot(index as u32), slot.generation, slot.state) {
+                Ok(generation) => {
+                    (slot.generation, slot.state) = (generation, State::Writing);
+                    return Some((index as u32, generation));
+                }
+                Err(BeginRefusal::Leased(bits)) if bits >> self.consumers.len() == 0 => {}
+                // A lease that nobody can have, or a word that is not ours: never write there again, somebody may read it.
+                Err(BeginRefusal::Leased(_) | BeginRefusal::Scribbled(_)) => {
+                    slot.state = State::Quarantined;
+                    self.scribbles += 1;
+                    word::retire(page.slot(index as u32), State::Quarantined);
+                    tracing::error!(slot = index, "slot word was scribbled over, the slot is put aside");
+                }
+            }
+        }
+    }
+
+    /// A consumer that is away for longer than `grace` and has frames to read: its index and how many.
+    pub(crate) fn overdue(&self, grace: Duration, now: Instant) -> Option<(usize, u64)> {
+        self.consumers.iter().enumerate().find_map(|(index, consumer)| {
+            let unacked = self.next_seq - consumer.acked_next;
+            let late = consumer.pid.is_none() && now.saturating_duration_since(consumer.away_since) > grace;
+            (late && unacked > 0).then_some((index, unacked))
+        })
+    }
+
+    /// Live: a consumer with leases and how many. Lossless: a consumer with unacknowledged frames and how many.
+    pub(crate) fn busy(&mut self, mode: Mode, page: &LeasePage) -> Option<(usize, u64)> {
+        self.read_cursors(page);
+        let leases = |index: usize| {
+            let has_bit = |word: &&std::sync::atomic::AtomicU64| Word(word.load(Ordering::Acquire)).leases() & (1 << index) != 0;
+            page.slot_words().filter(has_bit).count() as u64
+        };
+        self.consumers.iter().enumerate().find_map(|(index, consumer)| {
+            let open = match mode {
+                Mode::Live => leases(index),
+                Mode::Lossless => self.next_seq - consumer.acked_next,
+            };
+            (open > 0).then_some((index, open))
+        })
+    }
+
+    pub(crate) fn quarantined(&self) -> u32 {
+        self.slots.iter().filter(|slot| slot.state == State::Quarantined).count() as u32
+    }
+}

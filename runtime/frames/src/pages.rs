@@ -1,0 +1,225 @@
+//! The descriptor page (producer writes, consumers read) and the lease page (all write), as offsets into words.
+//!
+//! ```text
+//! descriptor page, in u64:  0 magic  1..3 pool id  3 slots  4 slot bytes  5 slot stride  6 ring length  7 mode
+//!                           8 head = next seq
+//!                           64 ring: ring length x { seq + 1 (0: being written), generation << 32 | slot }
+//!                           then per slot a record of 40: version (odd: being written), handle 24, frame, pts, captured, source 9
+//! lease page, lines of 64 bytes:  0 futex  1 waiters  2..30 cursor of each consumer  30.. slot words
+//! ```
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use rustix::thread::futex;
+use rustix::time::Timespec;
+
+use crate::config::MAX_CONSUMERS;
+use crate::shm::SharedMemory;
+use crate::{FrameMeta, Handle, Mode, PoolId, SourceName};
+
+const PAGE: usize = 4096;
+const LINE: usize = 8;
+const MAGIC: u64 = u64::from_le_bytes(*b"GFDESC01");
+const HEAD: usize = 8;
+const RING: usize = 64;
+const RECORD: usize = 40;
+const CURSORS: usize = 2 * LINE;
+const SLOTS: usize = CURSORS + MAX_CONSUMERS * LINE;
+
+/// Sizes of a pool. Each process keeps its own copy and never reads them from a shared page again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) id: PoolId,
+    pub(crate) mode: Mode,
+    pub(crate) slots: u32,
+    pub(crate) slot_bytes: u64,
+}
+
+impl Geometry {
+    /// Bytes from slot to slot: whole pages.
+    pub(crate) fn slot_stride(&self) -> usize {
+        (self.slot_bytes as usize).next_multiple_of(PAGE)
+    }
+
+    pub(crate) fn data_len(&self) -> usize {
+        self.slot_stride() * self.slots as usize
+    }
+
+    /// Publishes that the ring remembers: at least one per slot, so in lossless mode every frame that somebody still needs.
+    fn ring_len(&self) -> usize {
+        (2 * self.slots as usize).next_power_of_two()
+    }
+
+    pub(crate) fn descriptor_len(&self) -> usize {
+        (8 * (RING + 2 * self.ring_len() + RECORD * self.slots as usize)).next_multiple_of(PAGE)
+    }
+
+    pub(crate) fn lease_len(&self) -> usize {
+        (8 * (SLOTS + LINE * self.slots as usize)).next_multiple_of(PAGE)
+    }
+
+    fn header(&self) -> [u64; 8] {
+        let (low, high) = self.id.0.split_at(8);
+        let id = |half: &[u8]| u64::from_le_bytes(half.try_into().unwrap_or_default());
+        let ring = self.ring_len() as u64;
+        [MAGIC, id(low), id(high), self.slots.into(), self.slot_bytes, self.slot_stride() as u64, ring, self.mode as u64]
+    }
+}
+
+/// Geometry, per-slot descriptors and the ring of the last publishes.
+#[derive(Debug)]
+pub(crate) struct DescriptorPage {
+    memory: SharedMemory,
+    ring_len: usize,
+    slots: usize,
+}
+
+impl DescriptorPage {
+    pub(crate) fn create(memory: SharedMemory, geometry: &Geometry) -> Self {
+        for (word, value) in memory.words().iter().zip(geometry.header()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        Self::over(memory, geometry)
+    }
+
+    /// `None` if the page is not of this pool.
+    pub(crate) fn import(memory: SharedMemory, geometry: &Geometry) -> Option<Self> {
+        let same = memory.words().iter().zip(geometry.header()).all(|(word, value)| word.load(Ordering::Relaxed) == value);
+        same.then(|| Self::over(memory, geometry))
+    }
+
+    fn over(memory: SharedMemory, geometry: &Geometry) -> Self {
+        assert!(memory.len() >= geometry.descriptor_len());
+        Self { memory, ring_len: geometry.ring_len(), slots: geometry.slots as usize }
+    }
+
+    /// Next seq to be published.
+    pub(crate) fn head(&self) -> u64 {
+        self.memory.words()[HEAD].load(Ordering::Acquire)
+    }
+
+    fn record(&self, slot: usize) -> &[AtomicU64] {
+        let start = RING + 2 * self.ring_len + RECORD * slot;
+        &self.memory.words()[start..start + RECORD]
+    }
+
+    fn ring_entry(&self, seq: u64) -> (&AtomicU64, &AtomicU64) {
+        let start = RING + 2 * (seq as usize % self.ring_len);
+        (&self.memory.words()[start], &self.memory.words()[start + 1])
+    }
+
+    /// Producer: describes the frame in `slot`. `slot` is below the number of slots.
+    pub(crate) fn describe(&self, slot: u32, handle: &Handle, meta: &FrameMeta) {
+        let record = self.record(slot as usize);
+        // A sequence lock: only the producer stores, under its own lock.
+        let version = record[0].load(Ordering::Relaxed).wrapping_add(1) | 1;
+        record[0].store(version, Ordering::Relaxed);
+        fence(Ordering::Release);
+        let meta_words = [meta.frame, meta.pts_ns as u64, meta.captured_ns as u64];
+        let values = handle.to_words().into_iter().chain(meta_words).chain(meta.source.to_words());
+        for (word, value) in record[1..].iter().zip(values) {
+            word.store(value, Ordering::Relaxed);
+        }
+        record[0].store(version.wrapping_add(1), Ordering::Release);
+    }
+
+    /// Producer: frame `seq` lies in `slot`; makes `seq` visible as the newest.
+    pub(crate) fn announce(&self, seq: u64, slot: u32, generation: u32) {
+        let (number, place) = self.ring_entry(seq);
+        number.store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
+        place.store(u64::from(generation) << 32 | u64::from(slot), Ordering::Relaxed);
+        number.store(seq + 1, Ordering::Release);
+        self.memory.words()[HEAD].store(seq + 1, Ordering::Release);
+    }
+
+    /// The handle and metadata last described for `slot`; `None` while they change, or when they are unreadable.
+    pub(crate) fn read(&self, slot: u32) -> Option<(Handle, FrameMeta)> {
+        if slot as usize >= self.slots {
+            return None;
+        }
+        let record = self.record(slot as usize);
+        let before = record[0].load(Ordering::Acquire);
+        let at = |i: usize| record[i].load(Ordering::Relaxed);
+        let handle = Handle::from_words(&std::array::from_fn(|i| at(1 + i)));
+        let (frame, pts_ns, captured_ns) = (at(25), at(26) as i64, at(27) as i64);
+        let source = std::array::from_fn(|i| at(28 + i));
+        fence(Ordering::Acquire);
+        if before % 2 == 1 || record[0].load(Ordering::Relaxed) != before {
+            return None;
+        }
+        Some((handle, FrameMeta { source: SourceName::from_words(&source)?, frame, pts_ns, captured_ns }))
+    }
+
+    /// The handle of frame `seq`; `None` when the ring or the slot has moved on.
+    pub(crate) fn published(&self, seq: u64) -> Option<(Handle, FrameMeta)> {
+        let (number, place) = self.ring_entry(seq);
+        if number.load(Ordering::Acquire) != seq + 1 {
+            return None;
+        }
+        let slot = place.load(Ordering::Relaxed) as u32;
+        self.read(slot).filter(|(handle, _)| handle.seq() == seq)
+    }
+}
+
+/// Slot words, cursors, and the futex that a waiting producer sleeps on.
+#[derive(Debug)]
+pub(crate) struct LeasePage {
+    memory: SharedMemory,
+    slots: usize,
+}
+
+impl LeasePage {
+    pub(crate) fn new(memory: SharedMemory, geometry: &Geometry) -> Self {
+        assert!(memory.len() >= geometry.lease_len());
+        Self { memory, slots: geometry.slots as usize }
+    }
+
+    /// The word of `slot`, which is below the number of slots.
+    pub(crate) fn slot(&self, slot: u32) -> &AtomicU64 {
+        &self.memory.words()[SLOTS + LINE * slot as usize]
+    }
+
+    pub(crate) fn slot_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.memory.words()[SLOTS..].iter().step_by(LINE).take(self.slots)
+    }
+
+    /// Next seq that consumer `index` wants.
+    pub(crate) fn cursor(&self, index: usize) -> &AtomicU64 {
+        &self.memory.words()[CURSORS + LINE * index]
+    }
+
+    fn futex(&self) -> &AtomicU32 {
+        self.memory.futex(0)
+    }
+
+    fn waiters(&self) -> &AtomicU32 {
+        self.memory.futex(LINE)
+    }
+
+    /// Tells a waiting producer that something was given back; a system call only if one waits.
+    pub(crate) fn notify(&self) {
+        // Pairs with the fence in `wait`: either we see the waiter, or it sees what we gave back.
+        fence(Ordering::SeqCst);
+        if self.waiters().load(Ordering::Relaxed) != 0 {
+            self.futex().fetch_add(1, Ordering::Release);
+            // A wake-up that fails costs the producer its time-out and nothing else.
+            let _ = futex::wake(self.futex(), futex::Flags::empty(), i32::MAX as u32);
+        }
+    }
+
+    /// Looks with `ready`, and if it gives nothing sleeps until [`LeasePage::notify`] or for `timeout`.
+    pub(crate) fn wait<T>(&self, timeout: Duration, ready: impl FnOnce() -> Option<T>) -> Option<T> {
+        self.waiters().fetch_add(1, Ordering::SeqCst);
+        let before = self.futex().load(Ordering::Acquire);
+        fence(Ordering::SeqCst);
+        let found = ready();
+        if found.is_none() {
+            let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+            let _ = futex::wait(self.futex(), futex::Flags::empty(), before, Some(&timeout));
+        }
+        self.waiters().fetch_sub(1, Ordering::SeqCst);
+        found
+    }
+}

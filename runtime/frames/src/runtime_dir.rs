@@ -1,0 +1,161 @@
+//! The directory of the sockets: made safe, swept of what dead producers left, and looked up by output name.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode as FileMode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::PoolId;
+
+/// Creates `path` with mode 0700 or checks that it is a directory of this user that nobody else can enter.
+pub(crate) fn ensure(path: &Path) -> Result<(), String> {
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        return Err(format!("cannot be made: {error}"));
+    }
+    let found = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    if !found.is_dir() {
+        return Err("is no directory".to_owned());
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    if found.uid() != uid {
+        return Err(format!("belongs to user {}, this is user {uid}", found.uid()));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| format!("has mode {:o}, 0700 is needed: {error}", found.mode() & 0o777))?;
+    }
+    Ok(())
+}
+
+fn socket_name(id: &PoolId) -> String {
+    format!("{id}.sock")
+}
+
+/// File name of the link from an output's name to its socket.
+fn link_name(output: &str) -> String {
+    output.replace('%', "%25").replace('/', "%2F") + ".pool"
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Address of `dir/name`. A path beyond the 107 bytes of a socket address goes over the directory's descriptor, which must stay
+/// open until the address was used.
+fn address(dir: &Path, name: &str) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
+    if let Ok(address) = SocketAddrUnix::new(dir.join(name)) {
+        return Ok((address, None));
+    }
+    let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, FileMode::empty())?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&dir);
+    Ok((SocketAddrUnix::new(format!("/proc/self/fd/{fd}/{name}"))?, Some(dir)))
+}
+
+/// A listening socket with its file and its output's link; both are removed on drop.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: OwnedFd,
+    dir: PathBuf,
+    name: String,
+    link: String,
+}
+
+impl Listener {
+    /// Listens at `dir/<id>.sock` and points `dir/<output>.pool` there.
+    pub(crate) fn bind(dir: &Path, id: &PoolId, output: &str) -> io::Result<Self> {
+        let name = socket_name(id);
+        // Under a name of its own until it listens: a sweeper takes a socket that refuses connections for dead.
+        let pending = format!("{id}.new");
+        let socket = new_socket()?;
+        {
+            let (address, _dir) = address(dir, &pending)?;
+            rustix::net::bind(&socket, &address)?;
+        }
+        let listener = Self { socket, dir: dir.to_owned(), name: name.clone(), link: link_name(output) };
+        fs::set_permissions(dir.join(&pending), fs::Permissions::from_mode(0o600))?;
+        rustix::net::listen(&listener.socket, 64)?;
+        fs::rename(dir.join(&pending), dir.join(&name))?;
+        let link = dir.join(format!("{id}.link"));
+        std::os::unix::fs::symlink(&name, &link)?;
+        fs::rename(&link, dir.join(&listener.link))?;
+        Ok(listener)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let link = self.dir.join(&self.link);
+        // A restarted producer of this output may have put its own link there.
+        if fs::read_link(&link).is_ok_and(|target| target.as_os_str() == OsString::from(&self.name)) {
+            let _ = fs::remove_file(link);
+        }
+        if let Err(error) = fs::remove_file(self.dir.join(&self.name)) {
+            tracing::warn!(%error, socket = self.name, "the pool's socket could not be removed");
+        }
+    }
+}
+
+/// Connects to the producer of pool `id`.
+pub(crate) fn connect(dir: &Path, id: &PoolId) -> io::Result<OwnedFd> {
+    connect_to(dir, &socket_name(id))
+}
+
+fn connect_to(dir: &Path, name: &str) -> io::Result<OwnedFd> {
+    let socket = new_socket()?;
+    let (address, _dir) = address(dir, name)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The pool that `output` names now.
+pub(crate) fn find(dir: &Path, output: &str) -> io::Result<Option<PoolId>> {
+    let target = match fs::read_link(dir.join(link_name(output))) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(target.to_str().and_then(|name| name.strip_suffix(".sock")).and_then(parse_id))
+}
+
+fn parse_id(hex: &str) -> Option<PoolId> {
+    if hex.len() != 32 || !hex.is_ascii() {
+        return None;
+    }
+    let mut id = [0; 16];
+    for (byte, at) in id.iter_mut().zip((0..32).step_by(2)) {
+        *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
+    }
+    Some(PoolId(id))
+}
+
+/// Removes sockets that nobody listens at and links to sockets that are gone. Other files stay.
+pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)?.flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
+        let dead = if kind.is_socket() && name.strip_suffix(".sock").and_then(parse_id).is_some() {
+            connect_to(dir, name).is_err_and(|error| error.raw_os_error() == Some(Errno::CONNREFUSED.raw_os_error()))
+        } else if kind.is_socket() && name.strip_suffix(".new").and_then(parse_id).is_some() {
+            // Its producer died between bind and rename; a living one is there for microseconds.
+            entry.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))
+        } else {
+            kind.is_symlink() && name.ends_with(".pool") && !path.exists()
+        };
+        if dead {
+            let _ = fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the process at the other end runs as this user, and which one it is.
+pub(crate) fn peer(socket: impl AsFd) -> io::Result<Option<rustix::process::Pid>> {
+    let peer = rustix::net::sockopt::socket_peercred(socket)?;
+    Ok((peer.uid == rustix::process::geteuid()).then_some(peer.pid))
+}
