@@ -1,0 +1,423 @@
+//! Decodes packets of one or many cameras straight into pool slots.
+//!
+//! Each camera has its own decoder. The pool is made when the first picture size is known, and made anew when a larger one
+//! comes. In lossless mode a full pool makes this node wait, its credit stops, and with it the camera: that is the back
+//! pressure of the whole graph. What is finished is sent before waiting.
+//!
+//! ```yaml
+//! - id: decode0
+//!   path: ../target/release/decode
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     packets: { source: cam0/packets, queue_size: 100, queue_policy: backpressure }
+//!   outputs: [frames, credit]
+//! ```
+
+mod contract;
+mod slots;
+mod stream;
+
+pub use contract::CONTRACT;
+pub use slots::{SlotPlan, plan_slots};
+pub use stream::{Arrival, Order, Picture, Stream};
+
+use gantry_frames::{BeginWriteError, FrameMeta, Mode, Pool, SourceName};
+use gantry_media::{DecodeStats, DecoderChoice, DecoderOptions, MediaError, Path, PoolAllocator, choose};
+use gantry_messages::{FrameRow, PacketRow};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
+use serde::Deserialize;
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// Slots that are reserved before a packet: a packet gives one picture, VP9 and field-coded video now and then two.
+const RESERVE: usize = 2;
+
+/// See [`CONTRACT`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    decoder: Decoder,
+    threads: u32,
+    deinterlace: bool,
+    window_packets: u32,
+    group_frames: usize,
+    pool_slots: u32,
+    pool_mb: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Decoder {
+    Auto,
+    Software,
+    Nvdec,
+}
+
+/// The node.
+pub struct Decode {
+    context: Context,
+    params: Params,
+    options: DecoderOptions,
+    allocator: Arc<PoolAllocator>,
+    /// Pools of smaller pictures whose frames may still be read.
+    retired: Vec<Pool>,
+    streams: Vec<Stream>,
+    /// Finished pictures that were not sent.
+    group: Vec<(usize, Picture)>,
+    turn: usize,
+    said_copying: bool,
+}
+
+impl Stage for Decode {
+    type Params = Params;
+    const CONTRACT: gantry_contract::Contract = CONTRACT;
+
+    fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        let choice = match params.decoder {
+            Decoder::Auto => DecoderChoice::Auto,
+            Decoder::Software => DecoderChoice::Software,
+            Decoder::Nvdec => DecoderChoice::Nvdec,
+        };
+        let chosen = choose(choice).map_err(media_fault)?;
+        info!(decoder = chosen.decoder, reason = chosen.reason, threads = params.threads);
+        Ok(Self {
+            options: DecoderOptions { threads: params.threads, deinterlace: params.deinterlace },
+            params: Params { group_frames: if context.mode == Mode::Live { 1 } else { params.group_frames }, ..params },
+            allocator: Arc::new(PoolAllocator::new(context.stop.clone())),
+            context: context.clone(),
+            retired: Vec::new(),
+            streams: Vec::new(),
+            group: Vec::new(),
+            turn: 0,
+            said_copying: false,
+        })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        for row in input.rows::<PacketRow>()? {
+            self.arrive(row, &input.id, out)?;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
+        let count = self.streams.len();
+        for i in 0..count {
+            let index = (self.turn + i) % count;
+            if let Some(row) = self.streams[index].queue.pop_front() {
+                self.turn = index + 1;
+                self.decode(index, row, out)?;
+                return Ok(Work::Again);
+            }
+        }
+        // Nothing waits: what is finished goes out now, however small the group.
+        self.flush(out)?;
+        for index in 0..count {
+            if self.streams[index].uncredited > 0 || self.streams[index].order.take_answer_due() {
+                self.credit(index, out)?;
+            }
+        }
+        Ok(Work::Idle)
+    }
+
+    fn on_tick(&mut self, _out: &mut Outputs) -> Result<(), Fault> {
+        for stream in &mut self.streams {
+            stream.order.forget_asking();
+        }
+        Ok(())
+    }
+
+    fn on_peer_restarted(&mut self, node_id: &str, out: &mut Outputs) -> Result<(), Fault> {
+        let inputs: Vec<&str> = self.context.inputs().iter().filter(|e| e.from_node == node_id).map(|e| e.input.as_str()).collect();
+        let restarted: Vec<usize> =
+            (0..self.streams.len()).filter(|i| inputs.contains(&self.streams[*i].input.as_str()) && !self.streams[*i].ended).collect();
+        for index in restarted {
+            let stream = &self.streams[index];
+            if self.context.mode == Mode::Lossless && stream.order.expected() > 0 {
+                return Err(Fault::new(format!("camera `{}` was started again in the middle of a lossless run", stream.source))
+                    .hint("frames would be missing or come twice; start the run again"));
+            }
+            self.flush(out)?;
+            self.streams[index].restart();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        if self.context.stop.is_set() {
+            // The readers are told to stop too; waiting for them would only be in their way.
+            self.group.clear();
+            return Ok(());
+        }
+        while matches!(self.work(out)?, Work::Again) {}
+        for index in 0..self.streams.len() {
+            if !self.streams[index].ended {
+                warn!(camera = self.streams[index].source, frames = self.streams[index].frames, "the camera went away before its end");
+                self.end(index, out)?;
+            }
+        }
+        self.allocator.release_reserve();
+        for pool in self.retired.drain(..).chain(self.allocator.pool()) {
+            pool.drain(&self.context.stop, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Decode {
+    fn arrive(&mut self, row: PacketRow, input: &str, out: &mut Outputs) -> Result<(), Fault> {
+        let index = match self.streams.iter().position(|s| s.source == row.source) {
+            Some(index) => index,
+            None => {
+                SourceName::new(&row.source).map_err(|e| Fault::from(e).hint("give the camera a shorter `NAME`"))?;
+                self.streams.push(Stream::new(&row.source, input));
+                self.streams.len() - 1
+            }
+        };
+        let stream = &mut self.streams[index];
+        match stream.order.arrive(row.frame) {
+            Arrival::Queued => stream.queue.push_back(row),
+            Arrival::Duplicate => out.count("duplicate_packets", 1),
+            Arrival::Gap => {
+                out.count("packets_out_of_order", 1);
+                if stream.order.ask() {
+                    warn!(
+                        camera = row.source,
+                        expected = stream.order.expected(),
+                        found = row.frame,
+                        "packets are missing, asking for them again"
+                    );
+                    let credit = stream.credit(self.params.window_packets);
+                    let wanted = stream.order.expected();
+                    out.send("credit", &[credit.clone(), gantry_messages::CreditRow { frame: wanted, resend: true, ..credit }])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, index: usize, row: PacketRow, out: &mut Outputs) -> Result<(), Fault> {
+        if row.end {
+            self.end(index, out)?;
+            return Ok(());
+        }
+        if self.streams[index].needs_decoder(&row) {
+            self.drain_decoder(index, out)?;
+            self.open_decoder(index, &row)?;
+        }
+        self.reserve(out)?;
+        self.streams[index].send(row).map_err(media_fault)?;
+        self.receive_all(index, out)?;
+        self.streams[index].uncredited += 1;
+        // Half the window early enough that the camera never waits for the answer.
+        if self.streams[index].uncredited >= (self.params.window_packets / 4).max(1) {
+            self.credit(index, out)?;
+        }
+        Ok(())
+    }
+
+    fn open_decoder(&mut self, index: usize, row: &PacketRow) -> Result<(), Fault> {
+        let stream = &mut self.streams[index];
+        stream.open_decoder(row, self.options, &self.allocator).map_err(|e| media_fault(e).context(format!("camera `{}`", row.source)))?;
+        let Some(decoder) = stream.decoder() else { return Ok(()) };
+        if row.width > 0 && row.height > 0 {
+            let (bytes, held) = (decoder.slot_bytes(row.width, row.height), decoder.max_held());
+            self.ensure_pool(bytes, held)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a pool with slots of at least `bytes`, or keeps the one there is.
+    fn ensure_pool(&mut self, bytes: u64, held: u32) -> Result<(), Fault> {
+        if self.allocator.pool().is_some_and(|pool| pool.slot_bytes() >= bytes) {
+            return Ok(());
+        }
+        let cameras = self.context.inputs().len().max(self.streams.len()) as u32;
+        let held = held.saturating_mul(cameras);
+        let plan = SlotPlan {
+            slot_bytes: bytes,
+            asked: self.params.pool_slots,
+            max_bytes: self.params.pool_mb.saturating_mul(1_000_000),
+            decoder_held: held,
+            group: self.params.group_frames as u32,
+            cameras,
+        };
+        let slots = plan_slots(&plan);
+        let pool = self.context.pool_holding("frames", slots, bytes, held)?;
+        info!(slots, slot_bytes = bytes, megabytes = u64::from(slots) * bytes / 1_000_000, "pool made");
+        if let Some(old) = self.allocator.set_pool(pool) {
+            info!(slot_bytes = old.slot_bytes(), "pictures became larger; the pool before stays until its frames are read");
+            self.retired.push(old);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the decoder does not have to wait for slots; sends what is finished before waiting.
+    fn reserve(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        if !self.allocator.try_reserve(RESERVE).or_else(stopped)? {
+            self.flush(out)?;
+            self.allocator.reserve(RESERVE).or_else(stopped)?;
+        }
+        Ok(())
+    }
+
+    fn receive_all(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
+        loop {
+            match self.streams[index].receive() {
+                Ok(Some(picture)) => {
+                    self.say_copying(index, picture.decoded.path);
+                    self.group.push((index, picture));
+                    if self.group.len() >= self.params.group_frames {
+                        self.flush(out)?;
+                    }
+                }
+                Ok(None) => break,
+                Err(MediaError::SlotTooSmall { width, height, needed, .. }) => {
+                    self.flush(out)?;
+                    let (bytes, held) = match self.streams[index].decoder() {
+                        Some(decoder) => {
+                            let (w, h) = decoder.coded_size();
+                            (decoder.slot_bytes(w.max(width), h.max(height)).max(needed as u64), decoder.max_held())
+                        }
+                        None => (needed as u64, 0),
+                    };
+                    self.ensure_pool(bytes, held)?;
+                }
+                Err(_) if self.context.stop.is_set() => return Ok(()),
+                Err(e) => return Err(media_fault(e).context(format!("camera `{}`", self.streams[index].source))),
+            }
+            self.reserve(out)?;
+        }
+        let new = self.streams[index].new_stats();
+        count(out, new);
+        Ok(())
+    }
+
+    /// Says once why pictures of a camera cost a copy.
+    fn say_copying(&mut self, index: usize, path: Path) {
+        if path == Path::Direct || self.said_copying {
+            return;
+        }
+        self.said_copying = true;
+        let stream = &self.streams[index];
+        let format = stream.decoder().map_or("", |d| d.pixel_format());
+        let interlaced = stream.decoder().is_some_and(|d| d.interlaced());
+        info!(
+            camera = stream.source,
+            codec = stream.info().codec,
+            format,
+            interlaced,
+            rotation_deg = stream.info().rotation_deg,
+            "pictures of this camera cost one copy each"
+        );
+    }
+
+    /// Publishes and sends the finished pictures, one message per camera.
+    fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        let mut rows: Vec<FrameRow> = Vec::with_capacity(self.group.len());
+        for (index, picture) in std::mem::take(&mut self.group) {
+            let source = &self.streams[index].source;
+            if rows.last().is_some_and(|last| last.source != *source) {
+                out.send("frames", &rows)?;
+                rows.clear();
+            }
+            rows.push(publish(source, picture)?);
+        }
+        out.send("frames", &rows)
+    }
+
+    fn credit(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
+        let credit = self.streams[index].credit(self.params.window_packets);
+        out.send("credit", &[credit])
+    }
+
+    /// Takes out what the decoder still holds.
+    fn drain_decoder(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
+        if self.streams[index].decoder().is_some() {
+            self.reserve(out)?;
+            self.streams[index].send_end().map_err(media_fault)?;
+            self.receive_all(index, out)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
+        self.drain_decoder(index, out)?;
+        self.flush(out)?;
+        let stream = &mut self.streams[index];
+        stream.ended = true;
+        let row = FrameRow { source: stream.source.clone(), frame: stream.frames, end: true, ..FrameRow::default() };
+        out.send("frames", &[row])?;
+        self.credit(index, out)?;
+        let stream = &self.streams[index];
+        let stats = stream.stats();
+        if stream.frames == 0 {
+            return Err(Fault::new(format!("nothing could be decoded from camera `{}` ({} decode errors)", stream.source, stats.errors))
+                .hint("`ffmpeg -v error -i FILE -f null -` shows what is damaged; with `START_S`, start earlier"));
+        }
+        if stats.errors > 0 || stats.corrupt > 0 {
+            warn!(
+                camera = stream.source,
+                frames = stream.frames,
+                decode_errors = stats.errors,
+                corrupt_frames = stats.corrupt,
+                "parts of the video could not be decoded"
+            );
+        } else {
+            info!(camera = stream.source, frames = stream.frames, direct = stats.direct, "end of the camera");
+        }
+        Ok(())
+    }
+}
+
+fn publish(source: &str, picture: Picture) -> Result<FrameRow, Fault> {
+    let (width, height) = match &picture.decoded.layout {
+        gantry_frames::Layout::Image(image) => (image.width, image.height),
+        gantry_frames::Layout::Tensor(_) => (0, 0),
+    };
+    let meta =
+        FrameMeta { source: SourceName::new(source)?, frame: picture.frame, pts_ns: picture.pts_ns, captured_ns: picture.captured_ns };
+    let published = picture.decoded.slot.fill(picture.decoded.layout)?.publish(&meta);
+    Ok(FrameRow {
+        source: source.to_owned(),
+        frame: picture.frame,
+        pts_ns: picture.pts_ns,
+        captured_ns: picture.captured_ns,
+        width,
+        height,
+        format: "I420".into(),
+        source_width: width,
+        source_height: height,
+        handle: *published.handle.as_bytes(),
+        ..FrameRow::default()
+    })
+}
+
+fn count(out: &mut Outputs, new: DecodeStats) {
+    for (name, n) in [
+        ("frames_direct", new.direct),
+        ("frames_copied", new.copied),
+        ("frames_converted", new.converted),
+        ("frames_transformed", new.transformed),
+        ("decode_errors", new.errors),
+        ("corrupt_frames", new.corrupt),
+    ] {
+        if n > 0 {
+            out.count(name, n);
+        }
+    }
+}
+
+/// Stopping is no fault: what follows sees the flag.
+fn stopped<T: Default>(error: BeginWriteError) -> Result<T, BeginWriteError> {
+    if matches!(error, BeginWriteError::Stopped { .. }) { Ok(T::default()) } else { Err(error) }
+}
+
+fn media_fault(error: MediaError) -> Fault {
+    let hint = error.hint();
+    let fault = Fault::from(error);
+    match hint {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}

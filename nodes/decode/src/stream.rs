@@ -1,0 +1,303 @@
+//! One camera: which packet comes next, its decoder, the times and numbers of its frames.
+
+use gantry_frames::Loaned;
+use gantry_media::{DecodeStats, Decoded, DecoderOptions, MediaError, PoolAllocator, PtsClock, SoftwareDecoder, StreamInfo, VideoPacket};
+use gantry_messages::{CreditRow, PacketRow};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Capture times that are remembered, above any decoder's delay.
+const MAX_CAPTURED: usize = 256;
+
+/// What to do with a packet that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is the next one and was queued.
+    Queued,
+    /// It was here before.
+    Duplicate,
+    /// Packets before it are missing.
+    Gap,
+}
+
+/// The order of packets: accepts each once, asks for missing ones once per hole. Pure bookkeeping.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Number of the next packet that is accepted.
+    expected: u64,
+    asked: Option<u64>,
+    /// An answer is due though nothing was decoded.
+    answer_due: bool,
+}
+
+impl Order {
+    /// Judges packet number `frame`.
+    pub fn arrive(&mut self, frame: u64) -> Arrival {
+        if frame < self.expected {
+            self.answer_due = true;
+            return Arrival::Duplicate;
+        }
+        if frame > self.expected {
+            return Arrival::Gap;
+        }
+        self.expected += 1;
+        Arrival::Queued
+    }
+
+    /// Whether the missing packet should be asked for; true once per hole.
+    pub fn ask(&mut self) -> bool {
+        let ask = self.asked != Some(self.expected);
+        self.asked = Some(self.expected);
+        ask
+    }
+
+    /// The request may have been lost: the next packet behind the hole asks again.
+    pub fn forget_asking(&mut self) {
+        self.asked = None;
+    }
+
+    /// Number of the next packet that is accepted.
+    pub fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Takes the note that an answer is due.
+    pub fn take_answer_due(&mut self) -> bool {
+        std::mem::take(&mut self.answer_due)
+    }
+}
+
+/// A camera's decoder with everything around it.
+pub struct Stream {
+    /// Camera.
+    pub source: String,
+    /// Input that it arrives on.
+    pub input: String,
+    /// Order of its packets.
+    pub order: Order,
+    /// Arrived and not decoded.
+    pub queue: VecDeque<PacketRow>,
+    /// Frames given a number so far.
+    pub frames: u64,
+    /// Packets decoded since the last credit.
+    pub uncredited: u32,
+    /// Its end was sent on.
+    pub ended: bool,
+    info: StreamInfo,
+    decoder: Option<SoftwareDecoder<PoolAllocator>>,
+    clock: PtsClock,
+    captured: BTreeMap<i64, i64>,
+    last_captured_ns: i64,
+    counted: DecodeStats,
+    before: DecodeStats,
+}
+
+/// A frame with its number and times.
+pub struct Picture {
+    /// Where the pixels are.
+    pub decoded: Decoded<Loaned>,
+    /// Number in display order.
+    pub frame: u64,
+    /// Media time in ns, above the frame before.
+    pub pts_ns: i64,
+    /// Wall clock in ns; files: media time.
+    pub captured_ns: i64,
+}
+
+impl Stream {
+    /// A camera that nothing is known about yet.
+    pub fn new(source: &str, input: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            input: input.to_owned(),
+            order: Order::default(),
+            queue: VecDeque::new(),
+            frames: 0,
+            uncredited: 0,
+            ended: false,
+            info: StreamInfo::default(),
+            decoder: None,
+            clock: PtsClock::new(0.0),
+            captured: BTreeMap::new(),
+            last_captured_ns: 0,
+            counted: DecodeStats::default(),
+            before: DecodeStats::default(),
+        }
+    }
+
+    /// The decoder, once the codec is known.
+    pub fn decoder(&self) -> Option<&SoftwareDecoder<PoolAllocator>> {
+        self.decoder.as_ref()
+    }
+
+    /// What the camera said about its stream.
+    pub fn info(&self) -> &StreamInfo {
+        &self.info
+    }
+
+    /// Whether `row` names a codec configuration that differs from the decoder's.
+    pub fn needs_decoder(&self, row: &PacketRow) -> bool {
+        !row.codec.is_empty() && (self.decoder.is_none() || self.info != info_of(row))
+    }
+
+    /// Opens the decoder that `row` names; the one before must have been drained.
+    ///
+    /// # Errors
+    /// As [`SoftwareDecoder::open`].
+    pub fn open_decoder(&mut self, row: &PacketRow, options: DecoderOptions, allocator: &Arc<PoolAllocator>) -> Result<(), MediaError> {
+        let info = info_of(row);
+        if let Some(old) = self.decoder.take() {
+            self.before = sum(self.before, old.stats());
+        } else {
+            self.clock = PtsClock::new(info.fps);
+        }
+        self.decoder = Some(SoftwareDecoder::open(&info, options, allocator.clone())?);
+        self.info = info;
+        Ok(())
+    }
+
+    /// Gives the next packet to the decoder.
+    ///
+    /// # Errors
+    /// As [`SoftwareDecoder::send`].
+    pub fn send(&mut self, row: PacketRow) -> Result<(), MediaError> {
+        self.last_captured_ns = row.captured_ns;
+        let time = |t: i64| (t != i64::MIN).then_some(t);
+        let pts_ns = time(row.pts_ns);
+        if let (Some(pts), false) = (pts_ns, row.discard) {
+            self.captured.insert(pts, row.captured_ns);
+            if self.captured.len() > MAX_CAPTURED {
+                self.captured.pop_first();
+            }
+        }
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        decoder.send(&VideoPacket {
+            pts_ns,
+            dts_ns: time(row.dts_ns),
+            keyframe: row.keyframe,
+            corrupt: row.discontinuity,
+            discard: row.discard,
+            info_changed: false,
+            data: row.data,
+        })
+    }
+
+    /// Tells the decoder that no packet follows.
+    ///
+    /// # Errors
+    /// As [`SoftwareDecoder::send_end`].
+    pub fn send_end(&mut self) -> Result<(), MediaError> {
+        self.decoder.as_mut().map_or(Ok(()), SoftwareDecoder::send_end)
+    }
+
+    /// The next picture in display order.
+    ///
+    /// # Errors
+    /// As [`SoftwareDecoder::receive`].
+    pub fn receive(&mut self) -> Result<Option<Picture>, MediaError> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let Some(decoded) = decoder.receive()? else { return Ok(None) };
+        let pts_ns = self.clock.next(decoded.pts_ns);
+        let known = decoded.pts_ns.and_then(|pts| self.captured.remove(&pts));
+        let frame = self.frames;
+        self.frames += 1;
+        Ok(Some(Picture { decoded, frame, pts_ns, captured_ns: known.unwrap_or(self.last_captured_ns) }))
+    }
+
+    /// Everything since the first decoder of this camera.
+    pub fn stats(&self) -> DecodeStats {
+        self.decoder.as_ref().map_or(self.before, |d| sum(self.before, d.stats()))
+    }
+
+    /// What was added to the statistics since the last call.
+    pub fn new_stats(&mut self) -> DecodeStats {
+        let now = self.stats();
+        let new = difference(now, self.counted);
+        self.counted = now;
+        new
+    }
+
+    /// Credit for everything that was decoded.
+    pub fn credit(&mut self, window: u32) -> CreditRow {
+        self.uncredited = 0;
+        // What waits in the queue is here, but counts as under way: that is what bounds the queue.
+        let frame = self.order.expected() - self.queue.len() as u64;
+        CreditRow { source: self.source.clone(), frame, window, end: self.ended, resend: false }
+    }
+
+    /// The camera was started again: its packets count from 0, its frames go on.
+    pub fn restart(&mut self) {
+        self.order = Order::default();
+        self.queue.clear();
+        self.captured.clear();
+        if let Some(old) = self.decoder.take() {
+            self.before = sum(self.before, old.stats());
+        }
+    }
+}
+
+fn info_of(row: &PacketRow) -> StreamInfo {
+    StreamInfo {
+        codec: row.codec.clone(),
+        extradata: row.extradata.clone(),
+        width: row.width,
+        height: row.height,
+        rotation_deg: row.rotation_deg,
+        fps: row.fps,
+        ..StreamInfo::default()
+    }
+}
+
+fn each(a: DecodeStats, b: DecodeStats, f: impl Fn(u64, u64) -> u64) -> DecodeStats {
+    DecodeStats {
+        frames: f(a.frames, b.frames),
+        direct: f(a.direct, b.direct),
+        copied: f(a.copied, b.copied),
+        converted: f(a.converted, b.converted),
+        transformed: f(a.transformed, b.transformed),
+        errors: f(a.errors, b.errors),
+        corrupt: f(a.corrupt, b.corrupt),
+    }
+}
+
+fn sum(a: DecodeStats, b: DecodeStats) -> DecodeStats {
+    each(a, b, |x, y| x + y)
+}
+
+fn difference(a: DecodeStats, b: DecodeStats) -> DecodeStats {
+    each(a, b, u64::saturating_sub)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_each_packet_once_and_asks_once_per_hole() {
+        let mut order = Order::default();
+        assert_eq!(order.arrive(0), Arrival::Queued);
+        assert_eq!(order.arrive(2), Arrival::Gap);
+        assert!(order.ask());
+        assert_eq!(order.arrive(3), Arrival::Gap);
+        assert!(!order.ask());
+        assert_eq!(order.arrive(0), Arrival::Duplicate);
+        assert!(order.take_answer_due());
+        assert!(!order.take_answer_due());
+        assert_eq!((1..5).map(|n| order.arrive(n)).collect::<Vec<_>>(), [Arrival::Queued; 4]);
+        assert_eq!(order.arrive(7), Arrival::Gap);
+        assert!(order.ask());
+        assert_eq!(order.expected(), 5);
+    }
+
+    #[test]
+    fn credit_leaves_out_what_waits_to_be_decoded() {
+        let mut stream = Stream::new("cam0", "packets");
+        for frame in 0..3 {
+            assert_eq!(stream.order.arrive(frame), Arrival::Queued);
+            stream.queue.push_back(PacketRow { frame, ..Default::default() });
+        }
+        stream.queue.pop_front();
+        let credit = stream.credit(64);
+        assert_eq!((credit.frame, credit.window, credit.end), (1, 64, false));
+    }
+}

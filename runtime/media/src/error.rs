@@ -1,0 +1,109 @@
+//! What can go wrong with video, with a hint for the person at the screen.
+
+use crate::ffi;
+use thiserror::Error;
+
+/// A failed operation on a file, a stream, a decoder or an encoder. Addresses in it are redacted.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// The file or stream could not be opened.
+    #[error("cannot open `{source_name}`: {why}")]
+    Open {
+        /// Path or address, redacted.
+        source_name: String,
+        /// FFmpeg's words.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Opened, but it has no pictures.
+    #[error("`{source_name}` has no video stream, only: {found}")]
+    NoVideo {
+        /// Path or address, redacted.
+        source_name: String,
+        /// Kinds of the streams it has.
+        found: String,
+    },
+    /// A text that FFmpeg cannot take.
+    #[error("`{name}` contains a zero byte")]
+    ZeroByte {
+        /// What it was for.
+        name: String,
+    },
+    /// Reading ended before the end.
+    #[error("reading `{source_name}` failed: {why}")]
+    Read {
+        /// Path or address, redacted.
+        source_name: String,
+        /// FFmpeg's words.
+        why: String,
+    },
+    /// The FFmpeg on this machine lacks a decoder or encoder.
+    #[error("this FFmpeg has no {what} for `{codec}`")]
+    NoCodec {
+        /// `decoder` or `encoder`.
+        what: &'static str,
+        /// Name of the codec.
+        codec: String,
+    },
+    /// A hardware decoder was asked for that is not there.
+    #[error("decoder `{decoder}` cannot be used: {why}")]
+    NoDevice {
+        /// Which decoder.
+        decoder: &'static str,
+        /// What is missing.
+        why: String,
+    },
+    /// A slot is smaller than a picture.
+    #[error("a picture of {width}x{height} needs {needed} bytes, slots have {found}")]
+    SlotTooSmall {
+        /// Picture width in px.
+        width: u32,
+        /// Picture height in px.
+        height: u32,
+        /// Bytes that it needs.
+        needed: usize,
+        /// Bytes that slots have.
+        found: usize,
+    },
+    /// No slot to decode into.
+    #[error("no buffer for a picture: {0}")]
+    NoSlot(String),
+    /// Sizes that no picture can have.
+    #[error("a picture of {width}x{height} cannot be stored, 1x1 to 16384x16384 can")]
+    Size {
+        /// Width in px.
+        width: u32,
+        /// Height in px.
+        height: u32,
+    },
+    /// Another FFmpeg call failed.
+    #[error("{what} failed: {why}")]
+    Ffmpeg {
+        /// What was tried.
+        what: &'static str,
+        /// FFmpeg's words.
+        why: String,
+    },
+}
+
+impl MediaError {
+    /// What to do about it, if something is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Open { hint, .. } => Some(hint.clone()),
+            Self::NoVideo { .. } => Some("give a file or stream that has video".into()),
+            Self::NoCodec { .. } => Some("`ffmpeg -codecs` lists what it has; convert with `ffmpeg -i IN -c:v libx264 OUT.mp4`".into()),
+            Self::NoDevice { .. } => Some("set `DECODER: software`, or `auto` to take what the machine has".into()),
+            Self::Read { .. } => Some("play the file with `ffmpeg -v error -i FILE -f null -` to see what is damaged".into()),
+            Self::SlotTooSmall { .. } => Some("leave the slot size to the node, or raise it".into()),
+            Self::ZeroByte { .. } | Self::NoSlot(_) | Self::Size { .. } | Self::Ffmpeg { .. } => None,
+        }
+    }
+
+    pub(crate) fn ffmpeg(what: &'static str, code: i32) -> Self {
+        Self::Ffmpeg { what, why: ffi::describe(code) }
+    }
+}
