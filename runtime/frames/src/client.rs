@@ -1,6 +1,7 @@
 //! The consumer's end, one per process.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, poll};
 
 use crate::import::Import;
 use crate::runtime_dir;
-use crate::{AcquireError, Acquired, ClientError, ClientPoolStats, FrameMeta, Handle, JoinError, PoolId};
+use crate::{AcquireError, Acquired, ClientPoolStats, FrameMeta, Handle, JoinError, PoolId};
 
 /// Who joins pools, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,32 +47,28 @@ pub struct Client(Arc<Guard>);
 /// Ends the watching thread when the last clone goes.
 struct Guard {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     config: ClientConfig,
     imports: RwLock<Vec<Arc<Import>>>,
-    /// One join at a time, so that two threads that see a new pool do not both join.
-    joining: Mutex<()>,
-    event: OwnedFd,
+    /// Held during a join, so that two threads that see a new pool do not both join; starts with the first one.
+    watcher: Mutex<Option<Watcher>>,
     stop: AtomicBool,
 }
 
+/// The thread that notices hang-ups, and what wakes it.
+struct Watcher {
+    event: Arc<OwnedFd>,
+    thread: JoinHandle<()>,
+}
+
 impl Client {
-    /// A client that has joined nothing yet, and its thread that lets go of pools whose producer hung up.
-    ///
-    /// # Errors
-    /// [`ClientError`] if the system refuses the thread.
-    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let event = event.map_err(|source| ClientError { name: config.name.clone(), source: source.into() })?;
-        let shared =
-            Arc::new(Shared { config, imports: RwLock::default(), joining: Mutex::default(), event, stop: AtomicBool::new(false) });
-        let watched = shared.clone();
-        let thread = std::thread::Builder::new().name("frames-client".to_owned()).spawn(move || watched.watch());
-        let thread = thread.map_err(|source| ClientError { name: shared.config.name.clone(), source })?;
-        Ok(Self(Arc::new(Guard { shared, thread: Some(thread) })))
+    /// A client that has joined nothing yet.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let shared = Shared { config, imports: RwLock::default(), watcher: Mutex::default(), stop: AtomicBool::new(false) };
+        Self(Arc::new(Guard { shared: Arc::new(shared) }))
     }
 
     /// This node's id.
@@ -174,37 +171,47 @@ impl Shared {
     }
 
     /// The joined pool `id`; joins it at first sight.
-    fn import(&self, id: PoolId) -> Result<Arc<Import>, AcquireError> {
+    fn import(self: &Arc<Self>, id: PoolId) -> Result<Arc<Import>, AcquireError> {
         if let Some(import) = self.known(id) {
             return if import.is_closed() { Err(AcquireError::Closed { pool: id }) } else { Ok(import) };
         }
-        let _one_at_a_time = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(import) = self.known(id) {
             return Ok(import);
         }
         let import = Arc::new(Import::join(&self.config.runtime_dir, id, &self.config.name, self.config.max_held)?);
+        if watcher.is_none() {
+            let started = self.start_watcher();
+            *watcher = Some(started.map_err(|source| JoinError::System { pool: id, step: "starting the client's thread", source })?);
+        }
         self.imports.write().unwrap_or_else(PoisonError::into_inner).push(import.clone());
-        self.wake();
+        if let Some(watcher) = &*watcher {
+            watcher.wake();
+        }
         Ok(import)
     }
 
-    fn wake(&self) {
-        // Full only after 2^64 - 2 wake-ups that nobody read.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    fn start_watcher(self: &Arc<Self>) -> io::Result<Watcher> {
+        let event = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let thread = std::thread::Builder::new().name("frames-client".to_owned()).spawn({
+            let (shared, event) = (self.clone(), event.clone());
+            move || shared.watch(&event)
+        })?;
+        Ok(Watcher { event, thread })
     }
 
     /// Lets go of pools whose producer hung up: no new frame can come, and the mapping goes with the last `Acquired`.
-    fn watch(&self) {
+    fn watch(&self, event: &OwnedFd) {
         while !self.stop.load(Ordering::Acquire) {
             let imports: Vec<_> = self.joined().clone();
-            let mut fds: Vec<_> = vec![PollFd::from_borrowed_fd(self.event.as_fd(), PollFlags::IN)];
+            let mut fds: Vec<_> = vec![PollFd::from_borrowed_fd(event.as_fd(), PollFlags::IN)];
             fds.extend(imports.iter().map(|import| PollFd::from_borrowed_fd(import.socket.as_fd(), PollFlags::IN)));
             if poll(&mut fds, None).is_err() {
                 // Interrupted; anything else would come back at once, so it must not spin.
                 std::thread::sleep(std::time::Duration::from_millis(10));
                 continue;
             }
-            let _ = rustix::io::read(&self.event, &mut [0; 8]);
+            let _ = rustix::io::read(event, &mut [0; 8]);
             for (import, fd) in imports.iter().zip(&fds[1..]) {
                 // After its welcome a producer says nothing more: readable means gone.
                 if !fd.revents().is_empty() {
@@ -218,14 +225,22 @@ impl Shared {
     }
 }
 
+impl Watcher {
+    fn wake(&self) {
+        // Full only after 2^64 - 2 wake-ups that nobody read.
+        let _ = rustix::io::write(&*self.event, &1u64.to_ne_bytes());
+    }
+}
+
 impl Drop for Guard {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        self.shared.wake();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(client = self.shared.config.name, "the client's thread panicked");
+        let watcher = self.shared.watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+            if watcher.thread.join().is_err() {
+                tracing::error!(client = self.shared.config.name, "the client's thread panicked");
+            }
         }
     }
 }

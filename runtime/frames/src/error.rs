@@ -209,17 +209,6 @@ pub enum JoinError {
     },
 }
 
-/// A client could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("client `{name}`: its thread could not be started")]
-pub struct ClientError {
-    /// The node id.
-    pub name: String,
-    /// The system's answer.
-    #[source]
-    pub source: io::Error,
-}
-
 /// A frame could not be taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
