@@ -1,0 +1,241 @@
+//! SQLite: readings and their votes.
+
+use crate::record::Record;
+use gantry_messages::ReadingRow;
+use rusqlite::{Connection, params};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why the database could not be used.
+#[derive(Debug, Error)]
+pub enum SqliteError {
+    /// The folder above the file.
+    #[error("`{}`: folder cannot be made: {source}", path.display())]
+    Folder {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite itself.
+    #[error("`{}`: {what}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Written by a later Gantry.
+    #[error("`{}`: its tables have version {found}, this program knows {VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What the file says.
+        found: i64,
+    },
+}
+
+/// Version of the tables (`PRAGMA user_version`).
+pub const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS readings (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    track_id INTEGER NOT NULL,
+    first_frame INTEGER NOT NULL,
+    plate TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    first_seen_s REAL NOT NULL,
+    last_seen_s REAL NOT NULL,
+    captured_at TEXT,
+    syntax TEXT NOT NULL,
+    frames_read INTEGER NOT NULL,
+    reads INTEGER NOT NULL,
+    x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL,
+    evidence_frame INTEGER NOT NULL,
+    evidence TEXT,
+    UNIQUE (run, camera, track_id, first_frame)
+);
+CREATE INDEX IF NOT EXISTS readings_plate ON readings (plate);
+CREATE INDEX IF NOT EXISTS readings_camera_time ON readings (camera, first_seen_s);
+CREATE TABLE IF NOT EXISTS votes (
+    reading_id INTEGER NOT NULL REFERENCES readings (id) ON DELETE CASCADE,
+    text TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    weight REAL NOT NULL,
+    frames TEXT NOT NULL,
+    PRIMARY KEY (reading_id, text, variant)
+) WITHOUT ROWID;
+";
+
+/// The database, open for writing; others may read it meanwhile (WAL).
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    db: Connection,
+    run: String,
+}
+
+impl Sqlite {
+    /// Opens or makes the database. `run` names this run: the same reading of the same run is written once.
+    ///
+    /// # Errors
+    /// [`SqliteError`].
+    pub fn open(path: &Path, run: &str, fsync: bool) -> Result<Self, SqliteError> {
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|source| SqliteError::Folder { path: path.to_owned(), source })?;
+        }
+        let fault = |what| move |source| SqliteError::Sqlite { path: path.to_owned(), what, source };
+        let db = Connection::open(path).map_err(fault("cannot be opened"))?;
+        db.busy_timeout(Duration::from_secs(5)).map_err(fault("cannot be opened"))?;
+        let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fault("is no database of readings"))?;
+        if found > VERSION {
+            return Err(SqliteError::Version { path: path.to_owned(), found });
+        }
+        let settings =
+            format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON;", if fsync { "FULL" } else { "NORMAL" });
+        db.execute_batch(&settings).map_err(fault("cannot be written"))?;
+        db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")).map_err(fault("tables cannot be made"))?;
+        Ok(Self { path: path.to_owned(), db, run: run.to_owned() })
+    }
+
+    /// Writes readings with their votes, all or none. Returns how many were new.
+    ///
+    /// # Errors
+    /// [`SqliteError::Sqlite`], for example on a full disk; what was written before is intact.
+    pub fn write(&mut self, records: &[(&ReadingRow, Record)]) -> Result<u64, SqliteError> {
+        let path = self.path.clone();
+        self.insert(records).map_err(|source| SqliteError::Sqlite { path, what: "readings cannot be written", source })
+    }
+
+    fn insert(&mut self, records: &[(&ReadingRow, Record)]) -> rusqlite::Result<u64> {
+        let transaction = self.db.transaction()?;
+        let mut new = 0;
+        {
+            let mut reading = transaction.prepare_cached(
+                "INSERT OR IGNORE INTO readings (run, camera, track_id, first_frame, plate, confidence, first_seen_s, last_seen_s, captured_at, syntax,
+                 frames_read, reads, x0, y0, x1, y1, evidence_frame, evidence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+            )?;
+            let mut vote =
+                transaction.prepare_cached("INSERT INTO votes (reading_id, text, variant, weight, frames) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            for (row, r) in records {
+                let [x0, y0, x1, y1] = r.bbox_xyxy;
+                let inserted = reading.execute(params![
+                    self.run,
+                    r.camera,
+                    r.track_id as i64,
+                    row.first_frame as i64,
+                    r.plate,
+                    r.confidence,
+                    r.first_seen_s,
+                    r.last_seen_s,
+                    r.captured_at,
+                    r.syntax,
+                    r.frames_read,
+                    r.reads,
+                    x0,
+                    y0,
+                    x1,
+                    y1,
+                    r.evidence_frame as i64,
+                    r.evidence
+                ])?;
+                if inserted == 0 {
+                    continue;
+                }
+                new += 1;
+                let id = transaction.last_insert_rowid();
+                for v in &r.votes {
+                    let frames = serde_json::to_string(&v.frames).unwrap_or_default();
+                    vote.execute(params![id, v.text, v.variant, v.weight, frames])?;
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(new)
+    }
+
+    /// Folds the log into the database, so that one file is left.
+    ///
+    /// # Errors
+    /// [`SqliteError::Sqlite`].
+    pub fn finish(&mut self) -> Result<(), SqliteError> {
+        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|source| SqliteError::Sqlite {
+            path: self.path.clone(),
+            what: "log cannot be folded in",
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_messages::Vote;
+
+    fn row(track_id: u64) -> ReadingRow {
+        ReadingRow {
+            source: "gate".into(),
+            track_id,
+            plate: "AB123CD".into(),
+            confidence: 0.97,
+            first_pts_ns: 2_000_000_000,
+            captured_ns: 1_700_000_000_000_000_000,
+            votes: vec![
+                Vote { text: "AB123CD".into(), variant: "original".into(), frames: vec![1, 2], weight: 1.5 },
+                Vote { text: "AB128CD".into(), variant: "clahe".into(), frames: vec![2], weight: 0.2 },
+            ],
+            ..ReadingRow::default()
+        }
+    }
+
+    fn write(db: &mut Sqlite, rows: &[ReadingRow]) -> u64 {
+        let records: Vec<_> = rows.iter().map(|r| (r, Record::of(r, None))).collect();
+        db.write(&records).unwrap()
+    }
+
+    #[test]
+    fn a_reading_of_a_run_is_written_once_with_its_votes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("site/readings.sqlite");
+        let mut db = Sqlite::open(&path, "run1", false).unwrap();
+        assert_eq!(write(&mut db, &[row(1), row(2)]), 2);
+        assert_eq!(write(&mut db, &[row(2), row(3)]), 1);
+        drop(db);
+        let mut again = Sqlite::open(&path, "run2", true).unwrap();
+        assert_eq!(write(&mut again, &[row(1)]), 1);
+        again.finish().unwrap();
+        drop(again);
+        let db = Connection::open(&path).unwrap();
+        let one = |sql: &str| db.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap();
+        assert_eq!(one("SELECT count(*) FROM readings"), 4);
+        assert_eq!(one("SELECT count(*) FROM votes"), 8);
+        let (plate, at, frames): (String, String, String) = db
+            .query_row("SELECT plate, captured_at, frames FROM readings JOIN votes ON reading_id = id WHERE run = 'run1' AND track_id = 3 ORDER BY weight DESC", [], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+            })
+            .unwrap();
+        assert_eq!((plate.as_str(), at.as_str(), frames.as_str()), ("AB123CD", "2023-11-14T22:13:20.000Z", "[1,2]"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_or_of_a_later_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = dir.path().join("notes.txt");
+        std::fs::write(&text, "these are notes and not a database, and long enough to be taken for a header of one by mistake").unwrap();
+        let error = Sqlite::open(&text, "", false).unwrap_err().to_string();
+        assert!(error.contains("notes.txt`: is no database of readings: "), "{error}");
+
+        let later = dir.path().join("later.sqlite");
+        Connection::open(&later).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
+        let error = Sqlite::open(&later, "", false).unwrap_err().to_string();
+        assert!(error.ends_with("its tables have version 7, this program knows 1"), "{error}");
+    }
+}

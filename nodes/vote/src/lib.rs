@@ -1,0 +1,251 @@
+//! Votes over all reads of a pass (frames x variants) and sends one reading for it.
+//!
+//! **The vote.** Reads are aligned to each other and every position is voted on with the reader's probabilities, weighted by
+//! confidence, legibility and size; the variants of a frame share the weight of one. A vote over whole strings decides where
+//! the alignment is poor or makes a text that nobody read. Look-alikes that stay tied (O/0 I/1 S/5 B/8 Z/2 G/6) are decided by
+//! position from soft plate layouts; a plate that fits no layout is read as it stands. The confidence rises with the number
+//! of independent frames that agree and falls with every position that is disputed. Formulas: `consensus.rs`, `syntax.rs`.
+//!
+//! **One reading per pass.** It is sent when the text is settled (`SETTLE_FRAMES` frames in a row say it, it is certain, and
+//! the plate no longer grows) or, if that never happens, `MERGE_MS` of media time after the track ended: a new track that
+//! reads the same plate within that time, or nearly the same at the place where the first would be by now, is the same pass
+//! and its reads join the vote. A track whose text changes for good to a clearly different one (3 edits and more, 3 sure
+//! frames each, one after the other) was two vehicles and gives two readings with its id. Passes with fewer than `MIN_READS`
+//! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`.
+//!
+//! **Order.** Tracks and texts are joined by camera and frame number; in lossless runs nothing depends on when messages
+//! arrive or on other cameras. Readings of a camera come in the order in which they are due; those due with one frame by
+//! last time, then track.
+//!
+//! ```yaml
+//! - id: vote
+//!   path: ../target/release/vote
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     texts: {source: recognize/texts, queue_size: 64, queue_policy: backpressure}
+//!     tracks: {source: track/tracks, queue_size: 256, queue_policy: backpressure}
+//!   outputs: [readings]
+//!   env: {MIN_CONFIDENCE: 0.5, SYNTAXES: my_plates.yml}
+//! ```
+
+pub mod alignment;
+pub mod clash;
+mod consensus;
+mod contract;
+pub mod join;
+pub mod passes;
+mod read;
+pub mod segment;
+mod syntax;
+
+pub use consensus::{Consensus, MOST_VOTES, Options, consensus};
+pub use contract::CONTRACT;
+pub use read::{Candidates, ORIGINAL, Read};
+pub use syntax::{FLOOR, Fitted, SyntaxError, Syntaxes};
+
+use crate::join::{Join, Joined};
+use crate::passes::{Passes, Rules};
+use gantry_contract::Contract;
+use gantry_frames::Mode;
+use gantry_messages::{Message, ReadingRow, TextsRow, TracksRow};
+use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Parameters, see the contract.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract describes each of them")]
+pub struct Params {
+    pub min_confidence: f32,
+    pub min_reads: u32,
+    pub settle: bool,
+    pub settle_frames: u32,
+    pub settle_confidence: f32,
+    pub merge_ms: u32,
+    pub variants: bool,
+    pub variant_weight: f64,
+    pub syntax: bool,
+    #[serde(default)]
+    pub syntaxes: Option<PathBuf>,
+    pub min_length: usize,
+    pub max_length: usize,
+}
+
+impl Params {
+    fn rules(&self, syntaxes: &Arc<Syntaxes>) -> Result<Arc<Rules>, Fault> {
+        if self.min_length > self.max_length {
+            return Err(Fault::new(format!("parameter `min_length`: {} is above `max_length` {}", self.min_length, self.max_length))
+                .hint("plates have 4 to 10 characters"));
+        }
+        Ok(Arc::new(Rules {
+            options: Options {
+                variants: self.variants,
+                variant_weight: self.variant_weight,
+                syntaxes: self.syntax.then(|| Arc::clone(syntaxes)),
+                min_length: self.min_length,
+                max_length: self.max_length,
+            },
+            min_confidence: self.min_confidence,
+            min_reads: self.min_reads,
+            settle_frames: self.settle.then_some(self.settle_frames),
+            settle_confidence: self.settle_confidence,
+            merge_ns: i64::from(self.merge_ms) * 1_000_000,
+        }))
+    }
+}
+
+/// Live: frames that one side of the join waits for the other (about 10 s).
+const PATIENCE_FRAMES: usize = 256;
+/// Live: seconds without a row after which a camera's passes are over.
+const SILENCE_TICKS: u32 = 15;
+
+struct Camera {
+    join: Join,
+    passes: Passes,
+    quiet_ticks: u32,
+}
+
+/// The node.
+pub struct Voting {
+    syntaxes: Arc<Syntaxes>,
+    rules: Arc<Rules>,
+    mode: Mode,
+    cameras: BTreeMap<String, Camera>,
+}
+
+impl Voting {
+    fn camera(&mut self, source: &str) -> &mut Camera {
+        let patience = matches!(self.mode, Mode::Live).then_some(PATIENCE_FRAMES);
+        let rules = &self.rules;
+        self.cameras.entry(source.to_owned()).or_insert_with(|| Camera {
+            join: Join::new(patience),
+            passes: Passes::new(source, Arc::clone(rules)),
+            quiet_ticks: 0,
+        })
+    }
+
+    /// Takes rows of one side in, frame by frame.
+    fn take<T: Message>(
+        &mut self,
+        rows: Vec<T>,
+        add: impl Fn(&mut Join, T),
+        again: impl Fn(&Join, u64) -> bool,
+        out: &mut Outputs,
+    ) -> Result<(), Fault> {
+        let mut readings = Vec::new();
+        for row in rows {
+            let source = row.source().to_owned();
+            if !row.is_end() && again(&self.camera(&source).join, row.frame()) {
+                // The camera counts from 0 again: what was before is over.
+                readings.extend(self.camera(&source).flush(out));
+                self.cameras.remove(&source);
+                out.count("camera_restarts", 1);
+            }
+            let camera = self.camera(&source);
+            camera.quiet_ticks = 0;
+            add(&mut camera.join, row);
+            readings.extend(camera.advance(out));
+            if let Some(frames) = camera.join.ended() {
+                readings.extend(camera.flush(out));
+                self.cameras.remove(&source);
+                readings.push(ReadingRow { source, frame: frames, end: true, ..ReadingRow::default() });
+            }
+        }
+        out.send("readings", &readings)
+    }
+}
+
+impl Camera {
+    fn step(&mut self, joined: Joined) -> Vec<ReadingRow> {
+        self.passes.step(&joined.tracks, joined.texts.texts)
+    }
+
+    /// Votes on every frame that is complete.
+    fn advance(&mut self, out: &mut Outputs) -> Vec<ReadingRow> {
+        let mut readings = Vec::new();
+        while let Some(joined) = self.join.pop() {
+            readings.extend(self.step(joined));
+        }
+        self.count(&readings, out);
+        readings
+    }
+
+    /// Ends everything.
+    fn flush(&mut self, out: &mut Outputs) -> Vec<ReadingRow> {
+        let mut readings = Vec::new();
+        while let Some(joined) = self.join.pop_any() {
+            readings.extend(self.step(joined));
+        }
+        readings.extend(self.passes.finish());
+        self.count(&readings, out);
+        readings
+    }
+
+    fn count(&mut self, readings: &[ReadingRow], out: &mut Outputs) {
+        let counts = self.passes.take_counts();
+        out.count("readings", readings.len() as u64);
+        out.count("abstained", counts.abstained);
+        out.count("tracks_merged", counts.merged);
+        out.count("tracks_split", counts.split);
+    }
+}
+
+impl Stage for Voting {
+    type Params = Params;
+    const CONTRACT: Contract = CONTRACT;
+
+    fn open(params: Params, ctx: &Context) -> Result<Self, Fault> {
+        let syntaxes = Arc::new(match &params.syntaxes {
+            Some(path) => Syntaxes::open(path).map_err(|e| {
+                Fault::from(e)
+                    .context(format!("parameter `syntaxes`, `{}`", path.display()))
+                    .hint("see nodes/vote/syntaxes.yml for the form")
+            })?,
+            None => Syntaxes::built_in(),
+        });
+        Ok(Self { rules: params.rules(&syntaxes)?, syntaxes, mode: ctx.mode, cameras: BTreeMap::new() })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        if input.port == "tracks" {
+            self.take(input.rows::<TracksRow>()?, Join::add_tracks, |j, f| j.starts_again(Some(f), None), out)
+        } else {
+            self.take(input.rows::<TextsRow>()?, Join::add_texts, |j, f| j.starts_again(None, Some(f)), out)
+        }
+    }
+
+    fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        if !matches!(self.mode, Mode::Live) {
+            return Ok(());
+        }
+        let mut readings = Vec::new();
+        for camera in self.cameras.values_mut() {
+            camera.quiet_ticks = camera.quiet_ticks.saturating_add(1);
+            // A camera that fell silent sends no more media time that would make its readings due.
+            if camera.quiet_ticks == SILENCE_TICKS {
+                readings.extend(camera.flush(out));
+            }
+        }
+        out.send("readings", &readings)
+    }
+
+    fn on_params(&mut self, params: Params) -> Result<(), Fault> {
+        self.rules = params.rules(&self.syntaxes)?;
+        for camera in self.cameras.values_mut() {
+            camera.passes.set(Arc::clone(&self.rules));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        let mut readings = Vec::new();
+        for camera in self.cameras.values_mut() {
+            readings.extend(camera.flush(out));
+        }
+        self.cameras.clear();
+        out.send("readings", &readings)
+    }
+}
