@@ -28,3 +28,6 @@ pub use options::{Device, Options};
 pub use picture::{Picture, prepare};
 pub use reader::Reader;
 pub use text::TextRead;
+
+/// Why bytes are no picture, see [`Picture`].
+pub use gantry_images::PixelsError;

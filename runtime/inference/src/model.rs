@@ -222,10 +222,6 @@ impl Model {
     /// [`ModelError::Picture`] if `bytes` is no such tensor, [`ModelError::Run`] if ONNX Runtime fails.
     pub fn run<R>(&mut self, bytes: &[u8], n: usize, read: impl FnOnce(&[OutputView<'_>]) -> R) -> Result<R, ModelError> {
         let dims = self.info.image.dims(n);
-        self.run_dims(bytes, dims, read)
-    }
-
-    pub(crate) fn run_dims<R>(&mut self, bytes: &[u8], dims: [usize; 4], read: impl FnOnce(&[OutputView<'_>]) -> R) -> Result<R, ModelError> {
         let element = self.info.element;
         let wanted = dims.iter().product::<usize>() * element.size();
         if bytes.len() != wanted || bytes.as_ptr().align_offset(element.size()) != 0 {

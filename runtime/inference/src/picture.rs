@@ -1,38 +1,39 @@
 //! Pictures as a reader's input: scaled, grey or colour, interleaved or planar.
 
 use crate::{ImageInput, ImageOrder};
+use gantry_images::{Gray, GrayScratch, PixelsError, Rgb, gray_from_rgb, resize_gray};
 
 /// A borrowed 8-bit picture.
 #[derive(Clone, Copy, Debug)]
-pub struct Picture<'a> {
-    data: &'a [u8],
-    width: usize,
-    height: usize,
-    stride: usize,
-    channels: usize,
+pub enum Picture<'a> {
+    /// u8 `[H, W]`.
+    Gray(Gray<'a>),
+    /// u8 `[H, W, 3]`.
+    Rgb(Rgb<'a>),
 }
 
 impl<'a> Picture<'a> {
-    /// Grey, u8 `[H, W]`, rows `stride` bytes apart. `None` if `data` is too short or the picture is empty.
-    #[must_use]
-    pub fn gray(data: &'a [u8], width: usize, height: usize, stride: usize) -> Option<Self> {
-        Self::of(data, width, height, stride, 1)
+    /// Grey, u8 `[H, W]`, rows `stride` bytes apart.
+    ///
+    /// # Errors
+    /// [`PixelsError`] if `data` is too short or the picture is empty.
+    pub fn gray(data: &'a [u8], width: usize, height: usize, stride: usize) -> Result<Self, PixelsError> {
+        Gray::new(data, width, height, stride).map(Self::Gray)
     }
 
-    /// RGB, u8 `[H, W, 3]`, rows `stride` bytes apart. `None` if `data` is too short or the picture is empty.
-    #[must_use]
-    pub fn rgb(data: &'a [u8], width: usize, height: usize, stride: usize) -> Option<Self> {
-        Self::of(data, width, height, stride, 3)
+    /// RGB, u8 `[H, W, 3]`, rows `stride` bytes apart.
+    ///
+    /// # Errors
+    /// [`PixelsError`] if `data` is too short or the picture is empty.
+    pub fn rgb(data: &'a [u8], width: usize, height: usize, stride: usize) -> Result<Self, PixelsError> {
+        Rgb::new(data, width, height, stride).map(Self::Rgb)
     }
 
-    fn of(data: &'a [u8], width: usize, height: usize, stride: usize, channels: usize) -> Option<Self> {
-        let row = width.checked_mul(channels)?;
-        let needed = stride.checked_mul(height.checked_sub(1)?)?.checked_add(row)?;
-        (width > 0 && stride >= row && data.len() >= needed).then_some(Self { data, width, height, stride, channels })
-    }
-
-    fn pixel(&self, x: usize, y: usize, channel: usize) -> i32 {
-        i32::from(self.data[y * self.stride + x * self.channels + channel])
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Gray(gray) => (gray.width, gray.height),
+            Self::Rgb(rgb) => (rgb.width, rgb.height),
+        }
     }
 }
 
@@ -44,87 +45,87 @@ pub(crate) struct Fit {
     pub fill: u8,
 }
 
-/// Weights of one output pixel: first input pixel, and a weight in 1/4096 for it and each one after it.
-type Taps = Vec<(usize, Vec<i32>)>;
-
-/// A triangle filter: bilinear when enlarging, wide enough to average all covered pixels when shrinking.
-fn taps(from: usize, to: usize) -> Taps {
-    let scale = from as f64 / to as f64;
-    let support = scale.max(1.0);
-    (0..to)
-        .map(|i| {
-            let center = (i as f64 + 0.5) * scale;
-            let first = ((center - support).floor().max(0.0)) as usize;
-            let last = ((center + support).ceil() as usize).min(from);
-            let raw: Vec<f64> = (first..last).map(|j| (1.0 - ((j as f64 + 0.5 - center) / support).abs()).max(0.0)).collect();
-            let total: f64 = raw.iter().sum();
-            let mut weights: Vec<i32> = raw.iter().map(|w| (w / total * 4096.0).round() as i32).collect();
-            // What rounding took or gave goes to the heaviest, so that a flat picture stays flat.
-            let missing = 4096 - weights.iter().sum::<i32>();
-            if let Some(heaviest) = weights.iter_mut().max() {
-                *heaviest += missing;
-            }
-            (first, weights)
-        })
-        .collect()
+/// Memory of [`fit`], kept between pictures.
+#[derive(Debug, Default)]
+pub(crate) struct FitScratch {
+    resize: GrayScratch,
+    source: Vec<u8>,
+    scaled: Vec<u8>,
 }
 
 /// Scales `picture` to the model's height and width and writes it as u8 in the model's channel count and order.
 ///
 /// Stretched to the whole input, or with `keep_aspect` centred on grey 114. Colour becomes grey by BT.601 weights, grey becomes colour by
 /// repetition. `out`: `channels * height * width` bytes.
+///
+/// # Panics
+/// If `out` has another length.
 pub fn prepare(picture: &Picture<'_>, input: &ImageInput, keep_aspect: bool, bgr: bool, out: &mut [u8]) {
-    fit(picture, input, Fit { keep_aspect, bgr, fill: 114 }, &mut Vec::new(), out);
+    fit(picture, input, Fit { keep_aspect, bgr, fill: 114 }, &mut FitScratch::default(), out);
 }
 
-pub(crate) fn fit(picture: &Picture<'_>, input: &ImageInput, fit: Fit, scratch: &mut Vec<i32>, out: &mut [u8]) {
-    let (w, h, channels) = (input.width, input.height, input.channels);
-    let (mut inner_w, mut inner_h) = (w, h);
+pub(crate) fn fit(picture: &Picture<'_>, input: &ImageInput, fit: Fit, scratch: &mut FitScratch, out: &mut [u8]) {
+    assert_eq!(out.len(), input.len(), "one picture of the model's input");
+    let (from_w, from_h) = picture.size();
+    let (mut w, mut h) = (input.width, input.height);
     if fit.keep_aspect {
-        let ratio = (w as f64 / picture.width as f64).min(h as f64 / picture.height as f64);
-        inner_w = ((picture.width as f64 * ratio).round() as usize).clamp(1, w);
-        inner_h = ((picture.height as f64 * ratio).round() as usize).clamp(1, h);
+        let ratio = (w as f64 / from_w as f64).min(h as f64 / from_h as f64);
+        w = ((from_w as f64 * ratio).round() as usize).clamp(1, w);
+        h = ((from_h as f64 * ratio).round() as usize).clamp(1, h);
         out.fill(fit.fill);
     }
-    let (left, top) = ((w - inner_w) / 2, (h - inner_h) / 2);
-    let (across, down) = (taps(picture.width, inner_w), taps(picture.height, inner_h));
-    // Horizontal first, kept in 1/16 levels.
-    let n = picture.channels;
-    scratch.clear();
-    scratch.resize(picture.height * inner_w * n, 0);
-    for (y, row) in scratch.chunks_exact_mut(inner_w * n).enumerate() {
-        for ((first, weights), cell) in across.iter().zip(row.chunks_exact_mut(n)) {
-            for (c, value) in cell.iter_mut().enumerate() {
-                let sum: i32 = weights.iter().enumerate().map(|(k, weight)| weight * picture.pixel(first + k, y, c)).sum();
-                *value = (sum + 128) >> 8;
-            }
+    let place = Place { input, left: (input.width - w) / 2, top: (input.height - h) / 2, w };
+    let FitScratch { resize, source, scaled } = scratch;
+    source.resize(from_w * from_h, 0);
+    scaled.resize(w * h, 0);
+    match (picture, input.channels) {
+        (Picture::Gray(gray), channels) => {
+            resize_gray(resize, gray, w, h, scaled);
+            (0..channels).for_each(|channel| place.write(scaled, channel, out));
         }
-    }
-    for (y, (first, weights)) in down.iter().enumerate() {
-        for x in 0..inner_w {
-            let value = |c: usize| -> u8 {
-                let sum: i32 = weights.iter().enumerate().map(|(k, weight)| weight * scratch[((first + k) * inner_w + x) * n + c]).sum();
-                ((sum + (1 << 15)) >> 16).clamp(0, 255) as u8
-            };
-            let rgb = if n == 1 { [value(0); 3] } else { [value(0), value(1), value(2)] };
-            let at = (top + y) * w + left + x;
-            if channels == 1 {
-                out[at] = luma(rgb);
-                continue;
-            }
-            for c in 0..3 {
-                let level = rgb[if fit.bgr { 2 - c } else { c }];
-                match input.order {
-                    ImageOrder::Nchw => out[c * w * h + at] = level,
-                    ImageOrder::Nhwc => out[at * 3 + c] = level,
+        (Picture::Rgb(rgb), 1) => {
+            gray_from_rgb(rgb, source);
+            scale(resize, source, (from_w, from_h), (w, h), scaled);
+            place.write(scaled, 0, out);
+        }
+        (Picture::Rgb(rgb), channels) => {
+            for channel in 0..channels {
+                for (y, row) in source.chunks_exact_mut(from_w).enumerate() {
+                    row.iter_mut().zip(rgb.plane.row(y).chunks_exact(3)).for_each(|(level, pixel)| *level = pixel[channel]);
                 }
+                scale(resize, source, (from_w, from_h), (w, h), scaled);
+                place.write(scaled, if fit.bgr { channels - 1 - channel } else { channel }, out);
             }
         }
     }
 }
 
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((19_595 * u32::from(r) + 38_470 * u32::from(g) + 7_471 * u32::from(b) + (1 << 15)) >> 16) as u8
+fn scale(scratch: &mut GrayScratch, source: &[u8], (from_w, from_h): (usize, usize), (w, h): (usize, usize), out: &mut [u8]) {
+    if let Ok(gray) = Gray::new(source, from_w, from_h, from_w) {
+        resize_gray(scratch, &gray, w, h, out);
+    }
+}
+
+/// Where a scaled plane goes in the input.
+struct Place<'a> {
+    input: &'a ImageInput,
+    left: usize,
+    top: usize,
+    w: usize,
+}
+
+impl Place<'_> {
+    fn write(&self, plane: &[u8], channel: usize, out: &mut [u8]) {
+        let (width, height, channels) = (self.input.width, self.input.height, self.input.channels);
+        for (y, row) in plane.chunks_exact(self.w).enumerate() {
+            let at = (self.top + y) * width + self.left;
+            match self.input.order {
+                ImageOrder::Nchw => out[channel * width * height + at..][..self.w].copy_from_slice(row),
+                ImageOrder::Nhwc if channels == 1 => out[at..][..self.w].copy_from_slice(row),
+                ImageOrder::Nhwc => row.iter().enumerate().for_each(|(x, level)| out[(at + x) * channels + channel] = *level),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,10 +139,10 @@ mod tests {
 
     #[test]
     fn a_picture_that_does_not_fit_its_bytes_is_refused() {
-        assert!(Picture::gray(&[0; 11], 4, 3, 4).is_none());
-        assert!(Picture::gray(&[0; 11], 3, 3, 4).is_some());
-        assert!(Picture::rgb(&[0; 12], 0, 1, 12).is_none());
-        assert!(Picture::rgb(&[0; 12], 4, usize::MAX, usize::MAX).is_none());
+        assert!(Picture::gray(&[0; 11], 4, 3, 4).is_err());
+        assert!(Picture::gray(&[0; 11], 3, 3, 4).is_ok());
+        assert!(Picture::rgb(&[0; 12], 0, 1, 12).is_err());
+        assert!(Picture::rgb(&[0; 12], 4, usize::MAX / 8, 12).is_err());
     }
 
     #[test]

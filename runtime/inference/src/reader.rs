@@ -1,7 +1,7 @@
 //! Readers of plates.
 
 use crate::aligned::AlignedBytes;
-use crate::picture::{Fit, fit};
+use crate::picture::{Fit, FitScratch, fit};
 use crate::text::{TextRead, ctc_greedy, normalise, slots};
 use crate::{ElementType, Model, ModelError, ModelInfo, Options, Picture};
 use half::f16;
@@ -39,7 +39,7 @@ pub struct Reader {
     deviation: f32,
     pictures: Vec<u8>,
     input: AlignedBytes,
-    scratch: Vec<i32>,
+    scratch: FitScratch,
     rows: Vec<f32>,
 }
 
@@ -112,7 +112,7 @@ impl Reader {
             deviation,
             pictures: Vec::new(),
             input: AlignedBytes::default(),
-            scratch: Vec::new(),
+            scratch: FitScratch::default(),
             rows: Vec::new(),
         })
     }

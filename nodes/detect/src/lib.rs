@@ -1,0 +1,260 @@
+//! Finds vehicles and plates in the frames of many cameras.
+//!
+//! **Model.** One ONNX file, loaded by its path alone: a YOLO11 or v8 export (`[N, 4 + classes, anchors]`) or an end-to-end
+//! export (`[N, max_det, 6]`). Class names come from its metadata `names`, the input size from its input, or from `imgsz` where
+//! the export leaves the size open. The frames must have exactly that size and type: `resize` makes them, and a frame that
+//! differs ends the node with both sizes.
+//!
+//! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
+//! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
+//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. Live mode drops a frame when a
+//! newer one of the same camera waits, and counts it as `superseded`.
+//!
+//! **Boxes** are mapped to source pixels and cut at the picture's edge. A box counts for its best class; boxes of plates
+//! suppress each other, and so do boxes of vehicles of whatever class.
+//!
+//! ```yaml
+//! - id: detect
+//!   path: ../target/release/detect
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     frames_cam0: {source: cam0.resize/frames, queue_size: 64, queue_policy: backpressure}
+//!   outputs: [detections]
+//!   env: {MODEL: ../models/detector.onnx, MIN_PLATE_CONFIDENCE: 0.3}
+//! ```
+
+mod contract;
+mod params;
+mod place;
+
+pub use contract::CONTRACT;
+pub use params::Params;
+pub use place::{detections, in_source};
+
+use gantry_contract::Contract;
+use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Mode, StopFlag};
+use gantry_inference::{Detector, Device, ElementType, ModelError, Options, Selection};
+use gantry_messages::{DetectionsRow, FrameRow, Kind};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The node.
+pub struct Detect {
+    params: Params,
+    detector: Detector,
+    kinds: Vec<Option<Kind>>,
+    selection: Selection,
+    client: Client,
+    mode: Mode,
+    stop: StopFlag,
+    waiting: VecDeque<FrameRow>,
+    waiting_since: Option<Instant>,
+}
+
+impl Stage for Detect {
+    type Params = Params;
+    const CONTRACT: Contract = CONTRACT;
+
+    fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        let options = Options {
+            device: params.device.parse::<Device>()?,
+            threads: params.threads,
+            gpu_batch: params.max_batch,
+            ..Options::default()
+        };
+        let detector = Detector::open(Path::new(&params.model), &options).map_err(|e| model_fault(&e))?;
+        let kinds = params.kinds(detector.classes());
+        if !kinds.contains(&Some(Kind::Plate)) {
+            let what = format!("model `{}` has the classes {}, none of them is a plate", params.model, detector.classes().join(", "));
+            return Err(Fault::new(what).hint("name the model's plate classes in PLATE_CLASSES"));
+        }
+        let (element, dims) = detector.picture();
+        tracing::info!(device = %detector.info().device, input = %format!("{element} {dims:?}"), "detector is ready");
+        Ok(Self {
+            selection: params.selection(&kinds),
+            params,
+            detector,
+            kinds,
+            client: context.client(1)?,
+            mode: context.mode,
+            stop: context.stop.clone(),
+            waiting: VecDeque::new(),
+            waiting_since: None,
+        })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        for row in input.rows::<FrameRow>()? {
+            if self.mode == Mode::Live {
+                let before = self.waiting.len();
+                self.waiting.retain(|older| older.end || row.end || older.source != row.source);
+                out.count("superseded", (before - self.waiting.len()) as u64);
+            }
+            self.waiting.push_back(row);
+            self.waiting_since.get_or_insert_with(Instant::now);
+        }
+        while self.waiting.len() >= self.params.max_batch {
+            self.detect_waiting(out)?;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
+        let Some(since) = self.waiting_since else { return Ok(Work::Idle) };
+        let may_fill = self.mode == Mode::Live && self.detector.batch() > 1 && !self.waiting.iter().any(|row| row.end);
+        if may_fill {
+            let left = Duration::from_millis(self.params.max_wait_ms).saturating_sub(since.elapsed());
+            if !left.is_zero() {
+                return Ok(Work::After(left));
+            }
+        }
+        self.detect_waiting(out)?;
+        Ok(Work::Again)
+    }
+
+    fn on_params(&mut self, params: Params) -> Result<(), Fault> {
+        self.selection = params.selection(&self.kinds);
+        self.params = params;
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        // After a stop the frames that wait are given up: their producers may be gone already.
+        while !self.waiting.is_empty() && !self.stop.is_set() {
+            self.detect_waiting(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Detect {
+    /// Detects in the frames that wait, `max_batch` at most, sends their rows in one message, then acknowledges the frames.
+    fn detect_waiting(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        let count = self.waiting.len().min(self.params.max_batch);
+        let frames: Vec<FrameRow> = self.waiting.drain(..count).collect();
+        self.waiting_since = if self.waiting.is_empty() { None } else { Some(Instant::now()) };
+        let mut rows = Vec::with_capacity(frames.len());
+        let mut staged: Vec<usize> = Vec::new();
+        let started = Instant::now();
+        for frame in &frames {
+            if frame.end {
+                rows.push(row_of(frame));
+                continue;
+            }
+            let Some(acquired) = self.acquire(frame, out)? else { continue };
+            self.check(frame, acquired.layout())?;
+            let mut row = row_of(frame);
+            if self.detector.batch() == 1 {
+                let found = self.detector.detect(acquired.bytes(), &self.selection).map_err(|e| model_fault(&e))?;
+                // `found` borrows the detector, so its classes cannot be asked for at the same time.
+                let found = found.to_vec();
+                row.detections = detections(&found, frame, self.detector.classes(), &self.kinds);
+            } else {
+                self.detector.stage(staged.len(), acquired.bytes()).map_err(|e| model_fault(&e))?;
+                staged.push(rows.len());
+            }
+            drop(acquired);
+            rows.push(row);
+            if staged.len() == self.detector.batch() {
+                self.run_staged(&mut staged, &frames, &mut rows)?;
+            }
+        }
+        self.run_staged(&mut staged, &frames, &mut rows)?;
+        out.count("busy_us", started.elapsed().as_micros() as u64);
+        out.count("boxes", rows.iter().map(|row| row.detections.len() as u64).sum());
+        out.send("detections", &rows)?;
+        for frame in frames.iter().filter(|frame| !frame.end) {
+            self.ack(frame)?;
+        }
+        Ok(())
+    }
+
+    fn run_staged(&mut self, staged: &mut Vec<usize>, frames: &[FrameRow], rows: &mut [DetectionsRow]) -> Result<(), Fault> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let classes = self.detector.classes().to_vec();
+        let kinds = &self.kinds;
+        let place = |index: usize, found: &[gantry_inference::RawDetection]| {
+            let row = &mut rows[staged[index]];
+            let frame = frames.iter().find(|f| !f.end && f.source == row.source && f.frame == row.frame);
+            if let Some(frame) = frame {
+                row.detections = detections(found, frame, &classes, kinds);
+            }
+        };
+        self.detector.run_staged(staged.len(), &self.selection, place).map_err(|e| model_fault(&e))?;
+        staged.clear();
+        Ok(())
+    }
+
+    /// `None` where the frame is gone, which only live mode allows.
+    fn acquire(&self, frame: &FrameRow, out: &mut Outputs) -> Result<Option<Acquired>, Fault> {
+        match self.client.acquire(&handle_of(frame)?) {
+            Ok(acquired) => Ok(Some(acquired)),
+            Err(AcquireError::Stale { .. } | AcquireError::Closed { .. }) if self.mode == Mode::Live => {
+                out.count("stale", 1);
+                Ok(None)
+            }
+            Err(error) => Err(Fault::from(error).context(place_of(frame))),
+        }
+    }
+
+    fn ack(&self, frame: &FrameRow) -> Result<(), Fault> {
+        match self.client.ack(&handle_of(frame)?) {
+            // A producer that has ended needs no acknowledgement any more.
+            Ok(()) | Err(AcquireError::Closed { .. }) => Ok(()),
+            Err(_) if self.mode == Mode::Live => Ok(()),
+            Err(error) => Err(Fault::from(error).context(place_of(frame))),
+        }
+    }
+
+    fn check(&self, frame: &FrameRow, layout: &Layout) -> Result<(), Fault> {
+        let (element, dims) = self.detector.picture();
+        let found = match layout.as_tensor() {
+            Some(tensor) => {
+                let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
+                if same(tensor.dtype, element) && shape == dims && tensor.is_contiguous() {
+                    return Ok(());
+                }
+                format!("{} {shape:?}{}", tensor.dtype.name(), if tensor.is_contiguous() { "" } else { " with gaps" })
+            }
+            None => format!("a {} picture of {}x{} px", frame.format, frame.width, frame.height),
+        };
+        let image = self.detector.info().image;
+        let order = format!("{:?}", image.order).to_lowercase();
+        let what = format!("{}: a frame of {found}, model `{}` takes {element} {dims:?}", place_of(frame), self.params.model);
+        let hint = format!("set WIDTH: {}, HEIGHT: {}, DTYPE: {element}, LAYOUT: {order} at the `resize` nodes", image.width, image.height);
+        Err(Fault::new(what).hint(hint))
+    }
+}
+
+fn same(found: DType, wanted: ElementType) -> bool {
+    matches!((found, wanted), (DType::U8, ElementType::U8) | (DType::F16, ElementType::F16) | (DType::F32, ElementType::F32))
+}
+
+fn handle_of(frame: &FrameRow) -> Result<Handle, Fault> {
+    Handle::from_bytes(&frame.handle).map_err(|e| Fault::from(e).context(place_of(frame)))
+}
+
+fn place_of(frame: &FrameRow) -> String {
+    format!("frame {} of `{}`", frame.frame, frame.source)
+}
+
+fn row_of(frame: &FrameRow) -> DetectionsRow {
+    DetectionsRow {
+        source: frame.source.clone(),
+        frame: frame.frame,
+        end: frame.end,
+        pts_ns: frame.pts_ns,
+        captured_ns: frame.captured_ns,
+        source_width: frame.source_width,
+        source_height: frame.source_height,
+        detections: Vec::new(),
+    }
+}
+
+fn model_fault(error: &ModelError) -> Fault {
+    Fault::new(error.to_string()).hint(error.hint())
+}

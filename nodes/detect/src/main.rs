@@ -1,0 +1,5 @@
+//! The `detect` node, see the library.
+
+fn main() -> std::process::ExitCode {
+    gantry_node::run::<gantry_node_detect::Detect>()
+}

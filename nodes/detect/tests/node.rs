@@ -1,0 +1,206 @@
+//! Drives `detect` with frames in real pools.
+
+use gantry_frames::{DType, FrameMeta, Layout, Mode, Pool, SourceName};
+use gantry_messages::{BoxXyxy, Detection, DetectionsRow, FrameRow};
+use gantry_node::{Context, Input, Outputs, Stage, Work};
+use gantry_node_detect::{CONTRACT, Detect, Params};
+use std::path::PathBuf;
+
+fn params(model: &str, set: &[(&str, &str)]) -> Params {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/models")).join(model);
+    let path = path.to_str().unwrap().to_owned();
+    let env = [("MODEL", path.as_str()), ("DEVICE", "cpu")].into_iter().chain(set.iter().copied());
+    gantry_contract::ParamSet::from_env(&CONTRACT, env).unwrap().to().unwrap()
+}
+
+struct Bench {
+    dir: PathBuf,
+    pool: Pool,
+    mode: Mode,
+}
+
+impl Bench {
+    /// A pool of 64x32 frames that node `detect` reads.
+    fn new(name: &str, mode: Mode) -> Self {
+        let dir = std::env::temp_dir().join(format!("gantry-detect-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let context = Context::for_test("resize", mode, &dir).with_consumer("frames", "detect");
+        let pool = context.pool("frames", 40, 32 * 64 * 3 * 4).unwrap();
+        Self { dir, pool, mode }
+    }
+
+    fn node(&self, params: Params) -> Detect {
+        Detect::open(params, &Context::for_test("detect", self.mode, &self.dir)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    fn frame(&self, source: &str, frame: u64, level: u8, layout: Layout) -> FrameRow {
+        let mut slot = self.pool.try_begin_write().unwrap().expect("a free slot");
+        slot.bytes_mut().fill(level);
+        let meta = FrameMeta { source: SourceName::new(source).unwrap(), frame, pts_ns: frame as i64 * 40, captured_ns: 7 };
+        let published = slot.fill(layout).unwrap().publish(&meta);
+        FrameRow {
+            source: source.into(),
+            frame,
+            pts_ns: meta.pts_ns,
+            captured_ns: 7,
+            width: 64,
+            height: 32,
+            format: "TNSR".into(),
+            source_width: 128,
+            source_height: 60,
+            scale_x: 2.0,
+            scale_y: 2.0,
+            offset_y: -2.0,
+            handle: *published.handle.as_bytes(),
+            ..FrameRow::default()
+        }
+    }
+
+    fn u8_frame(&self, source: &str, frame: u64, level: u8) -> FrameRow {
+        self.frame(source, frame, level, Layout::tensor(DType::U8, &[1, 3, 32, 64]).unwrap())
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn end(source: &str, frame: u64) -> FrameRow {
+    FrameRow { source: source.into(), frame, end: true, ..FrameRow::default() }
+}
+
+fn feed(node: &mut Detect, out: &mut Outputs, rows: &[FrameRow]) {
+    node.on_input(&Input::of("frames", rows), out).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn until_idle(node: &mut Detect, out: &mut Outputs) {
+    while node.work(out).unwrap_or_else(|e| panic!("{e}")) != Work::Idle {}
+}
+
+#[test]
+fn the_contract_fits_the_parameters_and_the_generated_files() {
+    gantry_node::testing::check_contract::<Detect>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[test]
+fn every_frame_gets_one_row_with_its_boxes_in_source_pixels() {
+    let bench = Bench::new("rows", Mode::Lossless);
+    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut out = Outputs::collector();
+    feed(&mut node, &mut out, &[bench.u8_frame("a", 0, 255), bench.u8_frame("b", 0, 0), bench.u8_frame("a", 1, 0), end("a", 2)]);
+    until_idle(&mut node, &mut out);
+    assert_eq!(out.message_sizes("detections"), [4]);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    let order: Vec<(&str, u64, bool)> = rows.iter().map(|r| (r.source.as_str(), r.frame, r.end)).collect();
+    assert_eq!(order, [("a", 0, false), ("b", 0, false), ("a", 1, false), ("a", 2, true)]);
+    let found = |kind, class: &str, confidence, bbox_in_source| Detection { kind, class: class.into(), confidence, bbox_in_source };
+    assert_eq!(
+        rows[0].detections,
+        [
+            found(0, "vehicle", 0.9, BoxXyxy::new(20.0, 10.0, 60.0, 34.0)),
+            found(1, "plate", 0.85, BoxXyxy::new(32.0, 26.0, 48.0, 34.0)),
+            found(1, "plate", 0.6, BoxXyxy::new(92.0, 34.0, 108.0, 42.0)),
+        ]
+    );
+    assert_eq!((rows[0].source_width, rows[0].source_height, rows[2].pts_ns), (128, 60, 40));
+    assert!(rows[1].detections.is_empty() && rows[2].detections.is_empty());
+    // All frames are acknowledged: nothing keeps the pool from draining.
+    bench.pool.drain(&gantry_frames::StopFlag::new(), Some(std::time::Duration::from_secs(2))).unwrap();
+}
+
+#[test]
+fn results_do_not_depend_on_how_frames_arrive() {
+    let run = |name: &str, batch: usize, max_batch: &str| {
+        let bench = Bench::new(name, Mode::Lossless);
+        let mut node = bench.node(params("yolo.onnx", &[("MAX_BATCH", max_batch)]));
+        let mut out = Outputs::collector();
+        let frames: Vec<FrameRow> = (0..12).map(|i| bench.u8_frame("a", i, (i * 20) as u8)).collect();
+        for chunk in frames.chunks(batch) {
+            feed(&mut node, &mut out, chunk);
+            until_idle(&mut node, &mut out);
+        }
+        out.taken::<DetectionsRow>("detections")
+    };
+    let one = run("one", 1, "1");
+    assert_eq!(one.len(), 12);
+    assert_eq!(one, run("five", 5, "3"));
+    assert_eq!(one, run("all", 12, "8"));
+}
+
+#[test]
+fn a_model_with_a_fixed_batch_gives_the_same_rows_as_one_frame_at_a_time() {
+    let run = |name: &str, model: &str| {
+        let bench = Bench::new(name, Mode::Lossless);
+        let mut node = bench.node(params(model, &[]));
+        let mut out = Outputs::collector();
+        let frames: Vec<FrameRow> = (0..6).map(|i| bench.u8_frame(if i % 2 == 0 { "a" } else { "b" }, i / 2, 255 - 30 * i as u8)).collect();
+        feed(&mut node, &mut out, &frames);
+        until_idle(&mut node, &mut out);
+        out.taken::<DetectionsRow>("detections")
+    };
+    assert_eq!(run("batch4", "yolo_batch4.onnx"), run("batch1", "yolo.onnx"));
+}
+
+#[test]
+fn thresholds_follow_live_parameters() {
+    let bench = Bench::new("live-params", Mode::Lossless);
+    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut out = Outputs::collector();
+    node.on_params(params("yolo.onnx", &[("MIN_PLATE_CONFIDENCE", "0.7"), ("MIN_VEHICLE_CONFIDENCE", "0.95")])).unwrap();
+    feed(&mut node, &mut out, &[bench.u8_frame("a", 0, 255)]);
+    until_idle(&mut node, &mut out);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    assert_eq!(rows[0].detections.iter().map(|d| d.confidence).collect::<Vec<_>>(), [0.85]);
+}
+
+#[test]
+fn live_mode_takes_the_newest_frame_of_a_camera_and_counts_the_others() {
+    let bench = Bench::new("newest", Mode::Live);
+    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut out = Outputs::collector();
+    feed(&mut node, &mut out, &[bench.u8_frame("a", 0, 255), bench.u8_frame("b", 0, 255)]);
+    feed(&mut node, &mut out, &[bench.u8_frame("a", 1, 255)]);
+    until_idle(&mut node, &mut out);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("b", 0), ("a", 1)]);
+    assert_eq!(out.counted("superseded"), 1);
+}
+
+#[test]
+fn a_frame_of_another_size_ends_the_node_with_both_sizes_and_a_hint() {
+    let bench = Bench::new("size", Mode::Lossless);
+    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut out = Outputs::collector();
+    feed(&mut node, &mut out, &[bench.frame("cam0", 3, 0, Layout::tensor(DType::F32, &[1, 3, 30, 64]).unwrap())]);
+    let fault = node.work(&mut out).unwrap_err();
+    let text = fault.to_string();
+    assert!(text.contains("frame 3 of `cam0`: a frame of f32 [1, 3, 30, 64]") && text.contains("takes u8 [1, 3, 32, 64]"), "{text}");
+    assert!(fault.hint_text().unwrap().contains("WIDTH: 64, HEIGHT: 32, DTYPE: u8, LAYOUT: nchw"), "{text}");
+}
+
+#[test]
+fn classes_are_matched_by_name_and_a_model_without_plates_is_refused() {
+    let bench = Bench::new("classes", Mode::Lossless);
+    let layout = Layout::tensor(DType::F32, &[1, 3, 32, 64]).unwrap();
+    let mut node = bench.node(params("yolo_coco.onnx", &[]));
+    let mut out = Outputs::collector();
+    // Bytes of 0x3f are floats of 0.747.
+    feed(&mut node, &mut out, &[bench.frame("a", 0, 0x3f, layout)]);
+    until_idle(&mut node, &mut out);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    assert_eq!(rows[0].detections.iter().map(|d| d.class.as_str()).collect::<Vec<_>>(), ["car", "number_plate", "number_plate"]);
+    let refused = Detect::open(params("yolo_coco.onnx", &[("PLATE_CLASSES", "tag")]), &Context::for_test("detect", Mode::Lossless, &bench.dir));
+    let fault = refused.err().expect("no plate class");
+    assert!(fault.to_string().contains("car, number_plate, person, none of them is a plate"), "{fault}");
+}
+
+#[test]
+fn a_missing_and_a_corrupt_model_are_refused_at_the_start_with_a_hint() {
+    let context = Context::for_test("detect", Mode::Lossless, &std::env::temp_dir());
+    for model in ["nowhere.onnx", "corrupt.onnx", "wrong_rank.onnx"] {
+        let fault = Detect::open(params(model, &[]), &context).err().unwrap_or_else(|| panic!("{model} was taken"));
+        assert!(fault.to_string().contains(model) && fault.hint_text().is_some(), "{fault}");
+    }
+}
