@@ -170,8 +170,13 @@ impl Import {
             return Err(pool("slot", d.slot.into(), u64::from(g.slots) - 1));
         }
         match d.offset.checked_add(d.len) {
-            Some(end) if end <= g.slot_bytes => Ok(()),
-            _ => Err(pool("offset + len", d.offset.saturating_add(d.len), g.slot_bytes)),
+            Some(end) if end <= g.slot_bytes => {}
+            _ => return Err(pool("offset + len", d.offset.saturating_add(d.len), g.slot_bytes)),
+        }
+        // The head is stored before the message is sent, so a handle that is ahead of it was never published.
+        match self.descriptors.head() {
+            head if d.seq < head => Ok(()),
+            head => Err(pool("seq", d.seq, head.saturating_sub(1))),
         }
     }
 
@@ -179,10 +184,6 @@ impl Import {
     pub(crate) fn observe(&self, handle: &Handle, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
         let d = handle.decode_checked()?;
         self.check(&d)?;
-        let head = self.descriptors.head();
-        if d.seq >= head {
-            return Err(HandleError::Pool { field: "seq", value: d.seq, limit: head.saturating_sub(1) }.into());
-        }
         let mut track = self.track();
         if track.told.insert_sliding(d.seq) != Inserted::New {
             track.duplicates += 1;
@@ -212,8 +213,9 @@ impl Import {
         // Whatever is further back than the slots reach is not there any more; the head is not trusted to bound the loop.
         let from = track.next.max(head.saturating_sub(u64::from(self.geometry.slots) * 2));
         for seq in from..head {
-            let told = told.filter(|handle| handle.seq() == seq).copied();
-            let Some(handle) = told.or_else(|| self.descriptors.published(seq).map(|(handle, _)| handle)) else {
+            // The page before the message: a forged message must not take the place of a frame.
+            let told = || told.filter(|handle| handle.seq() == seq).copied();
+            let Some(handle) = self.descriptors.published(seq).map(|(handle, _)| handle).or_else(told) else {
                 tracing::error!(pool = %self.geometry.id, output = self.output, seq, "frame is missing from the descriptor ring");
                 continue;
             };
@@ -227,27 +229,28 @@ impl Import {
     pub(crate) fn acquire(self: &Arc<Self>, handle: &Handle) -> Result<Acquired, AcquireError> {
         let d = handle.decode_checked()?;
         self.check(&d)?;
-        let outcome = self.lease(&d);
-        {
-            let mut track = self.track();
-            track.see(d.seq);
-            match outcome {
-                Ok(()) if track.decided.insert_sliding(d.seq) == Inserted::New => track.used += 1,
-                Err(AcquireError::Stale { .. }) if track.decided.insert_sliding(d.seq) == Inserted::New => track.stale += 1,
-                Err(AcquireError::Refused { .. }) => track.refused += 1,
-                _ => {}
-            }
-        }
-        outcome?;
-        // From here on dropping gives the lease back.
-        let acquired = |meta| Acquired::new(self.clone(), *handle, d, meta);
-        match self.descriptors.read(d.slot) {
-            Some((described, meta)) if described == *handle => Ok(acquired(meta)),
+        let taken = self.lease(&d).and_then(|()| match self.descriptors.read(d.slot) {
+            Some((described, meta)) if described == *handle => Ok(Acquired::new(self.clone(), *handle, d, meta)),
             _ => {
-                drop(acquired(FrameMeta::default()));
+                self.release(d.slot);
                 Err(HandleError::Forged { seq: d.seq }.into())
             }
+        });
+        let mut track = self.track();
+        match &taken {
+            Ok(_) => {
+                track.see(d.seq);
+                track.used += u64::from(track.decided.insert_sliding(d.seq) == Inserted::New);
+            }
+            Err(AcquireError::Stale { .. }) if self.geometry.mode == Mode::Live => {
+                track.see(d.seq);
+                track.stale += u64::from(track.decided.insert_sliding(d.seq) == Inserted::New);
+            }
+            Err(AcquireError::Stale { .. }) => track.stale += 1,
+            Err(AcquireError::Refused { .. }) => track.refused += 1,
+            Err(_) => {}
         }
+        taken
     }
 
     fn lease(&self, d: &Descriptor) -> Result<(), AcquireError> {
@@ -256,6 +259,10 @@ impl Import {
         }
         let mut shares = self.shares[d.slot as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let word = self.leases.slot(d.slot);
+        let current = Word(word.load(Ordering::Acquire));
+        if current.is(State::Closed) {
+            return Err(AcquireError::Closed { pool: self.geometry.id });
+        }
         if *shares == 0 {
             let room = |held: u32| (held < self.max_held).then_some(held + 1);
             if self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
@@ -268,15 +275,9 @@ impl Import {
                     LeaseRefusal::Closed => AcquireError::Closed { pool: self.geometry.id },
                 }
             })?;
-        } else {
+        } else if current.generation() != d.generation {
             // Our bit keeps the generation as it is.
-            let current = Word(word.load(Ordering::Acquire));
-            if current.is(State::Closed) {
-                return Err(AcquireError::Closed { pool: self.geometry.id });
-            }
-            if current.generation() != d.generation {
-                return Err(AcquireError::Stale { seq: d.seq });
-            }
+            return Err(AcquireError::Stale { seq: d.seq });
         }
         *shares += 1;
         Ok(())

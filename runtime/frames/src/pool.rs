@@ -95,7 +95,9 @@ impl Pool {
         let mut id = [0; 16];
         rustix::rand::getrandom(&mut id[..], GetRandomFlags::empty()).map_err(|e| system("drawing a pool id")(e.into()))?;
         let geometry = Geometry { id: PoolId(id), mode: config.mode, slots: config.slots, slot_bytes: config.slot_bytes };
-        let make = |name, len, sharing| SharedMemory::create(name, len, sharing).map_err(system("making shared memory"));
+        let make = |name: &str, len, sharing| {
+            SharedMemory::create(&format!("{name}-{}", geometry.id), len, sharing).map_err(system("making shared memory"))
+        };
         let (data, data_fd) = make("gantry-data", geometry.data_len(), Sharing::MakerWrites)?;
         let (descriptors, descriptor_fd) = make("gantry-descriptors", geometry.descriptor_len(), Sharing::MakerWrites)?;
         let (leases, lease_fd) = make("gantry-leases", geometry.lease_len(), Sharing::AllWrite)?;

@@ -1,7 +1,7 @@
 //! The directory of the sockets: made safe, swept of what dead producers left, and looked up by output name.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, DirEntry};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -134,24 +134,33 @@ fn parse_id(hex: &str) -> Option<PoolId> {
     Some(PoolId(id))
 }
 
-/// Removes sockets that nobody listens at and links to sockets that are gone. Other files stay.
+/// Removes sockets that nobody listens at, then links to sockets that are gone. Other files stay.
 pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)?.flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
-        let dead = if kind.is_socket() && name.strip_suffix(".sock").and_then(parse_id).is_some() {
-            connect_to(dir, name).is_err_and(|error| error.raw_os_error() == Some(Errno::CONNREFUSED.raw_os_error()))
-        } else if kind.is_socket() && name.strip_suffix(".new").and_then(parse_id).is_some() {
-            // Its producer died between bind and rename; a living one is there for microseconds.
-            entry.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60))
-        } else {
-            kind.is_symlink() && name.ends_with(".pool") && !path.exists()
-        };
-        if dead {
-            let _ = fs::remove_file(path);
+    for dead in [is_dead_socket, is_dead_link] {
+        for entry in fs::read_dir(dir)?.flatten() {
+            if dead(dir, &entry) {
+                let _ = fs::remove_file(entry.path());
+            }
         }
     }
     Ok(())
+}
+
+fn is_dead_socket(dir: &Path, entry: &DirEntry) -> bool {
+    let name = entry.file_name();
+    let (Some(name), true) = (name.to_str(), entry.file_type().is_ok_and(|kind| kind.is_socket())) else { return false };
+    let is_pool = |suffix| name.strip_suffix(suffix).and_then(parse_id).is_some();
+    if is_pool(".sock") {
+        return connect_to(dir, name).is_err_and(|error| error.raw_os_error() == Some(Errno::CONNREFUSED.raw_os_error()));
+    }
+    // Its producer died between bind and rename; a living one is there for microseconds.
+    let is_old = || entry.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60));
+    is_pool(".new") && is_old()
+}
+
+fn is_dead_link(_: &Path, entry: &DirEntry) -> bool {
+    let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    is_link && entry.file_name().to_string_lossy().ends_with(".pool") && !entry.path().exists()
 }
 
 /// Whether the process at the other end runs as this user, and which one it is.
