@@ -1,0 +1,122 @@
+//! The node as a whole: files, faults, order.
+
+use gantry_contract::ParamSet;
+use gantry_frames::Mode;
+use gantry_messages::ReadingRow;
+use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_node_store::{CONTRACT, Params, Record, Store};
+use std::path::Path;
+
+fn open(dir: &Path, mode: Mode, extra: &[(&str, &str)]) -> Result<Store, Fault> {
+    let (jsonl, sqlite, evidence) = (dir.join("readings.jsonl"), dir.join("readings.sqlite"), dir.join("evidence"));
+    let mut env =
+        vec![("JSONL", jsonl.to_str().unwrap()), ("SQLITE", sqlite.to_str().unwrap()), ("EVIDENCE_DIR", evidence.to_str().unwrap())];
+    env.retain(|(k, _)| !extra.iter().any(|(e, _)| e == k));
+    env.extend(extra);
+    let params: Params = ParamSet::from_env(&CONTRACT, env).expect("parameters are valid").to().expect("parameters fit");
+    Store::open(params, &Context::for_test("store", mode, dir))
+}
+
+fn reading(camera: &str, track_id: u64) -> ReadingRow {
+    ReadingRow {
+        source: camera.into(),
+        track_id,
+        plate: format!("KXW{track_id:04}"),
+        confidence: 0.93,
+        first_frame: 30 * track_id,
+        first_pts_ns: track_id as i64 * 1_000_000_000,
+        last_pts_ns: track_id as i64 * 1_000_000_000 + 500_000_000,
+        evidence: vec![0xff, 0xd8, track_id as u8],
+        ..ReadingRow::default()
+    }
+}
+
+fn write(store: &mut Store, rows: &[ReadingRow]) -> Result<(), Fault> {
+    store.on_input(&Input::of("readings", rows), &mut Outputs::collector())
+}
+
+fn lines(path: &Path) -> Vec<Record> {
+    std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+#[test]
+fn the_contract_fits_and_its_pages_are_up_to_date() {
+    gantry_node::testing::check_contract::<Store>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[test]
+fn a_cameras_lines_are_the_same_with_and_without_another_camera() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let end = |camera: &str| ReadingRow { source: camera.into(), end: true, ..ReadingRow::default() };
+    let mut alone = open(&one, Mode::Lossless, &[]).unwrap();
+    write(&mut alone, &[reading("b", 1), reading("b", 2), end("b")]).unwrap();
+    alone.finish(&mut Outputs::collector()).unwrap();
+    let mut both = open(&two, Mode::Lossless, &[]).unwrap();
+    write(&mut both, &[reading("b", 1)]).unwrap();
+    write(&mut both, &[reading("a", 1), end("a"), reading("b", 2), end("b")]).unwrap();
+    both.finish(&mut Outputs::collector()).unwrap();
+    let text = |dir: &Path| std::fs::read_to_string(dir.join("readings.jsonl")).unwrap();
+    let of_b: String = text(&two).lines().filter(|l| l.contains(r#""camera":"b""#)).map(|l| format!("{l}\n")).collect();
+    assert_eq!(of_b, text(&one));
+    let all: Vec<(String, u64)> = lines(&two.join("readings.jsonl")).into_iter().map(|r| (r.camera, r.track_id)).collect();
+    assert_eq!(all, [("a".into(), 1), ("b".into(), 1), ("b".into(), 2)]);
+}
+
+#[test]
+fn lines_pictures_and_rows_name_the_same_readings() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), Mode::Lossless, &[("FORMAT", "jsonl,sqlite")]).unwrap();
+    write(&mut store, &[reading("gate", 1), reading("gate", 2)]).unwrap();
+    // The same message again, as after a restart of the sender.
+    let mut out = Outputs::collector();
+    store.on_input(&Input::of("readings", &[reading("gate", 2)]), &mut out).unwrap();
+    assert_eq!(out.counted("repeated"), 1);
+    store.finish(&mut Outputs::collector()).unwrap();
+    drop(store);
+    let records = lines(&dir.path().join("readings.jsonl"));
+    assert_eq!(records[0].evidence.as_deref(), Some("evidence/gate_1_30.jpg"));
+    assert_eq!(std::fs::read(dir.path().join(records[0].evidence.as_ref().unwrap())).unwrap(), [0xff, 0xd8, 1]);
+    let db = rusqlite::Connection::open(dir.path().join("readings.sqlite")).unwrap();
+    let count: i64 = db.query_row("SELECT count(*) FROM readings WHERE evidence LIKE 'evidence/gate_%'", [], |r| r.get(0)).unwrap();
+    assert_eq!(count, 2);
+}
+
+#[test]
+fn a_run_without_readings_leaves_an_empty_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), Mode::Lossless, &[]).unwrap();
+    store.finish(&mut Outputs::collector()).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("readings.jsonl")).unwrap(), b"");
+}
+
+#[test]
+fn a_live_run_goes_on_in_the_file_that_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    for track in [2, 1] {
+        let mut store = open(dir.path(), Mode::Live, &[]).unwrap();
+        write(&mut store, &[reading("gate", track)]).unwrap();
+        store.finish(&mut Outputs::collector()).unwrap();
+    }
+    let ids: Vec<u64> = lines(&dir.path().join("readings.jsonl")).into_iter().map(|r| r.track_id).collect();
+    assert_eq!(ids, [2, 1]);
+}
+
+#[test]
+fn a_full_disk_is_a_fault_with_a_hint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), Mode::Lossless, &[("JSONL", "/dev/full")]).unwrap();
+    let fault = write(&mut store, &[reading("gate", 1)]).unwrap_err();
+    assert!(fault.message().contains("/dev/full") && fault.hint_text().is_some(), "{fault}");
+}
+
+#[test]
+fn a_place_that_cannot_be_written_and_an_unknown_format_are_faults_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let below = dir.path().join("file/readings.jsonl");
+    let fault = open(dir.path(), Mode::Lossless, &[("JSONL", below.to_str().unwrap())]).err().expect("refused");
+    assert!(fault.message().contains("file/readings.jsonl") && fault.hint_text().is_some(), "{fault}");
+    let fault = open(dir.path(), Mode::Lossless, &[("FORMAT", "csv")]).err().expect("refused");
+    assert!(fault.message().contains("`csv` is no format"), "{fault}");
+}
