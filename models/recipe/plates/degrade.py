@@ -63,6 +63,8 @@ def crop(rng: np.random.Generator, plate: Plate, out: tuple[int, int] = (160, 64
         least = max(40.0, 5.2 / pitch)
         most = 300.0 if plate.rows == 1 else 220.0
         width = float(np.exp(rng.uniform(np.log(min(least, 120.0)), np.log(most))))
+        if rng.random() < 0.08:  # smaller than can be read well: the reader must know what it does not know
+            width = max(24.0, min(least, 60.0) * rng.uniform(0.6, 1.0))
     else:
         width = float(s.width)
     scale = width / extent[0]
@@ -86,19 +88,48 @@ def crop(rng: np.random.Generator, plate: Plate, out: tuple[int, int] = (160, 64
             break
     n = len(boxes)
     centres = np.stack([(ends[:n, 0] + ends[n:2 * n, 0]) / 2 / cw, boxes[:, 4]], 1).astype(np.float32)
-    image = _warp(rng, gray, matrix, cw, ch)
     night = s.night if s.night is not None else bool(rng.random() < 0.22)
+    image, variant = _seen(rng, _warp(rng, gray, matrix, cw, ch), night, max(3.0, width * pitch), out, s)
+    return Crop(image, plate.text, plate.rows, centres, round(width), night, variant)
+
+
+def negative(rng: np.random.Generator, out: tuple[int, int] = (160, 64), settings: Settings | None = None) -> Crop:
+    """A crop without any text, as a detector's false alarm gives: lamps, grilles, edges, texture."""
+    s = settings or Settings()
+    width = float(np.exp(rng.uniform(np.log(30.0), np.log(250.0))))
+    w, h = round(width), max(10, round(width / rng.uniform(1.2, 5.0)))
+    image = _body(rng, w, h)
+    for _ in range(int(rng.integers(0, 7))):
+        colour = float(rng.uniform(0, 255))
+        p, q = [(int(rng.integers(-w // 4, w + w // 4)), int(rng.integers(-h // 4, h + h // 4))) for _ in range(2)]
+        kind = rng.random()
+        if kind < 0.35:
+            cv2.line(image, p, q, colour, int(rng.integers(1, max(2, h // 5))), cv2.LINE_AA)
+        elif kind < 0.7:
+            cv2.rectangle(image, p, q, colour, -1 if rng.random() < 0.6 else 2)
+        else:
+            cv2.ellipse(image, p, (int(rng.integers(2, w)), int(rng.integers(2, h))), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    if rng.random() < 0.25:  # a grille: stripes that are no characters
+        step = int(rng.integers(3, 12))
+        if rng.random() < 0.5:
+            image[::step] = rng.uniform(0, 255)
+        else:
+            image[:, ::step] = rng.uniform(0, 255)
+    night = bool(rng.random() < 0.22)
+    image, variant = _seen(rng, image.astype(np.float32), night, width / 8, out, s)
+    return Crop(image, "", 1, np.zeros((0, 2), np.float32), round(width), night, variant)
+
+
+def _seen(rng, image: np.ndarray, night: bool, char: float, out: tuple[int, int], s: Settings) -> tuple[np.ndarray, str]:
+    """Light, lens, sensor, codec and the graph's own steps; `char` is the width of a character in px."""
     image = _light(rng, image, night, s.hard)
-    char = max(3.0, width * pitch)
     image = _lens(rng, image, char, s.hard)
     image = _sensor(rng, image, night, s.hard)
     image = _codec(rng, image, s.hard)
     variant = s.variant or str(rng.choice(VARIANTS, p=_VARIANT_SHARE))
-    image = _upscale(rng, image)
-    image = apply_variant(rng, image, variant)
+    image = apply_variant(rng, _upscale(rng, image), variant)
     mode = cv2.INTER_AREA if image.shape[1] > out[0] * 1.3 else int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-    image = cv2.resize(image, out, interpolation=mode)
-    return Crop(image, plate.text, plate.rows, centres, round(width), night, variant)
+    return cv2.resize(image, out, interpolation=mode), variant
 
 
 def _gray(rng, rgb: np.ndarray) -> np.ndarray:

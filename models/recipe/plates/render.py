@@ -57,7 +57,7 @@ def render_plate(rng: np.random.Generator, atlas: Atlas | None = None, height: i
         atlas = _ATLAS = _ATLAS or load_atlas()
     groups = text or texts.random_text(rng)
     count = sum(map(len, groups))
-    rows = rows or (2 if rng.random() < 0.3 else 1)
+    rows = rows or (2 if rng.random() < 0.36 else 1)
     lines = _lines(rng, groups, rows)
     face = atlas.pick(rng)
     h = height or (96 if rows == 1 else 160)

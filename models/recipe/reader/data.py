@@ -43,11 +43,16 @@ def is_undecidable(plate) -> bool:
 
 
 def shard(rng: np.random.Generator, atlas, size: int = SHARD, settings: degrade.Settings | None = None,
-          crops: int = CROPS_PER_PLATE, rows: int | None = None):
-    """Images and labels of one shard."""
+          crops: int = CROPS_PER_PLATE, rows: int | None = None, negatives: float = 0.0):
+    """Images and labels of one shard; `negatives` is the share of crops without text."""
     images, labels = np.empty((size, HEIGHT, WIDTH), np.uint8), np.empty(size, LABEL)
     at = 0
     while at < size:
+        if negatives and rng.random() < negatives * crops:
+            sample = degrade.negative(rng, (WIDTH, HEIGHT))
+            images[at], labels[at] = sample.image, label(sample, False)
+            at += 1
+            continue
         plate = render_plate(rng, atlas, height=None, rows=rows) if rng.random() < 0.15 else \
             render_plate(rng, atlas, height=64 if rng.random() < 0.7 and rows != 2 else 112, rows=rows)
         for _ in range(min(crops, size - at)):
@@ -70,7 +75,7 @@ def main() -> None:
     atlas = load_atlas(HELD_OUT if args.held_out else TRAINING)
     for number in range(args.first, args.first + args.shards):
         start = time.time()
-        images, labels = shard(np.random.default_rng([args.seed, number]), atlas)
+        images, labels = shard(np.random.default_rng([args.seed, number]), atlas, negatives=0.0 if args.held_out else 0.03)
         base = args.out / f"{number:05}"
         np.save(f"{base}.tmp.npy", images)
         np.save(f"{base}.labels.npy", labels)

@@ -113,7 +113,7 @@ def loss_of(logits: torch.Tensor, labels: np.ndarray, guide: float, weight: torc
     steps = torch.full((len(labels),), 2 * STEPS, dtype=torch.int64)
     ctc = F.ctc_loss(logp.transpose(0, 1), texts, steps, counts, blank=0, reduction="none", zero_infinity=True)
     # A crop nobody can read must not drown the others: its loss per character is bounded softly.
-    each = ctc / counts
+    each = ctc / counts.clamp(min=1)
     loss = (4.0 * torch.tanh(each / 4.0)).mean()
     if guide > 0:
         loss = loss + guide * F.cross_entropy(logits.float().flatten(0, 1), step_targets(labels).flatten(), weight, ignore_index=-100)
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--validation", type=pathlib.Path, help="folder with one shard drawn with the held-out fonts")
     parser.add_argument("--resume", type=pathlib.Path)
+    parser.add_argument("--begin", type=float, default=0.0, help="where in the schedule a resumed run goes on, 0 to 1")
     parser.add_argument("--guide", type=float, default=1.0)
     parser.add_argument("--warm", type=float, default=0.03)
     parser.add_argument("--threads", type=int, default=1)
@@ -152,12 +153,17 @@ def main() -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     model = Reader().to(memory_format=torch.channels_last)
     if args.resume:
-        model.load_state_dict(torch.load(args.resume)["ema"])
+        state = torch.load(args.resume)
+        model.load_state_dict(state["model"])
     ema = copy.deepcopy(model)
+    if args.resume:
+        ema.load_state_dict(state["ema"])
     decay = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}], lr=args.rate,
                                   betas=(0.9, 0.98))
+    if args.resume and "optimiser" in state:
+        optimiser.load_state_dict(state["optimiser"])
     pool = Pool(args.shards, args.seed)
     held = None
     if args.validation:
@@ -165,9 +171,11 @@ def main() -> None:
         held = (np.load(path, mmap_mode="r")[:1024], np.load(str(path).replace(".images.", ".labels."))[:1024])
     weight = torch.ones(CLASSES)
     weight[0] = 0.35  # blanks are most of the steps
-    start, saved, step, mean = time.time(), time.time(), 0, None
+    start, saved, mean = time.time(), time.time(), None
+    step = first = state["step"] if args.resume else 0
     while True:
-        t = max((time.time() - start) / (args.minutes * 60), step / args.steps if args.steps else 0.0)
+        t = args.begin + (1 - args.begin) * (time.time() - start) / (args.minutes * 60)
+        t = max(t, step / args.steps if args.steps else 0.0)
         if t >= 1.0:
             break
         rate = args.rate * min(1.0, t / args.warm + 0.05) * (0.5 + 0.5 * math.cos(math.pi * max(0.0, t - args.warm) / (1 - args.warm)))
@@ -188,21 +196,21 @@ def main() -> None:
                 a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
         mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
         if step % 100 == 0:
-            speed = step * args.batch / (time.time() - start)
+            speed = (step - first) * args.batch / (time.time() - start)
             print(f"step {step} t {t:.3f} loss {mean:.4f} {speed:.0f} samples/s pool {len(pool.shards) * SHARD}", flush=True)
         if time.time() - saved > 240:
             saved = time.time()
-            save(args.run, model, ema, step)
+            save(args.run, model, ema, optimiser, step)
             if held is not None:
                 print(f"step {step} held-out exact {exact(ema, *held):.4f}", flush=True)
-    save(args.run, model, ema, step)
+    save(args.run, model, ema, optimiser, step)
     if held is not None:
         print(f"end step {step} held-out exact {exact(ema, *held):.4f}", flush=True)
 
 
-def save(run: pathlib.Path, model: Reader, ema: Reader, step: int) -> None:
+def save(run: pathlib.Path, model: Reader, ema: Reader, optimiser: torch.optim.Optimizer, step: int) -> None:
     """Writes the checkpoint whole or not at all."""
-    torch.save({"model": model.state_dict(), "ema": ema.state_dict(), "step": step}, run / "last.tmp")
+    torch.save({"model": model.state_dict(), "ema": ema.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, run / "last.tmp")
     os.replace(run / "last.tmp", run / "last.pt")
 
 
