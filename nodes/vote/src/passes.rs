@@ -45,6 +45,8 @@ struct Live {
     run: (String, u32),
     /// Plate width in px when the run began, and now.
     run_width: (f32, f32),
+    /// Last frame whose tracks named it.
+    listed_frame: u64,
     /// Key in `sent` once its reading is out.
     sent: Option<u64>,
 }
@@ -72,6 +74,9 @@ pub struct Passes {
     next_sent: u64,
     counts: Counts,
 }
+
+/// Frames after which a track that is neither named nor ended is over.
+const UNLISTED_FRAMES: u64 = 100;
 
 /// Longest time in ns that a reading waits for the end of a track that seems to be its other half.
 const LONGEST_WAIT_NS: i64 = 10_000_000_000;
@@ -105,6 +110,7 @@ impl Passes {
         let mut due = Vec::new();
         for t in &tracks.tracks {
             let live = self.live.entry(t.track_id).or_insert_with(|| Live::new(t.track_id, tracks.frame, tracks.pts_ns));
+            live.listed_frame = tracks.frame;
             if t.matched {
                 live.span.last_pts_ns = tracks.pts_ns;
                 if let Some(sent) = live.sent.and_then(|k| self.sent.get_mut(&k)) {
@@ -123,6 +129,12 @@ impl Passes {
         }
         for id in &tracks.ended {
             self.end_track(*id);
+        }
+        // Live, the message that said so may have been dropped.
+        let silent: Vec<u64> =
+            self.live.iter().filter(|(_, l)| tracks.frame.saturating_sub(l.listed_frame) > UNLISTED_FRAMES).map(|(id, _)| *id).collect();
+        for id in silent {
+            self.end_track(id);
         }
         due.extend(self.release(Some(tracks.pts_ns)));
         due
@@ -305,7 +317,7 @@ impl Sent {
 impl Live {
     fn new(track_id: u64, frame: u64, pts_ns: i64) -> Self {
         let span = Span { track_id, first_frame: frame, first_pts_ns: pts_ns, last_pts_ns: pts_ns };
-        Self { span, frames: Vec::new(), run: (String::new(), 0), run_width: (0.0, 0.0), sent: None }
+        Self { span, frames: Vec::new(), run: (String::new(), 0), run_width: (0.0, 0.0), listed_frame: frame, sent: None }
     }
 
     /// `sent`: the text that is out for this track; then only frames that say another one are kept.
@@ -380,8 +392,9 @@ impl<'a> Part<'a> {
 
 /// Whether two parts are one pass of one vehicle: they overlap in time or follow within `merge_ns`, and
 /// - say the same text, or
-/// - say it but for one edit (two, if one of them is weak; a fragment of it, if it has fewer frames) at a place that fits the
-///   motion. Fleet vehicles with numbers in a row differ by one character too, but are not in the same place.
+/// - say it but for two edits (more, if one of them is weak and they are not clearly different plates; a fragment of it) at a
+///   place that fits the motion. Fleet vehicles with numbers in a row differ by one character too, but are not in the same
+///   place.
 fn same_pass(a: &Part<'_>, a_trail: &Trail, b: &Part<'_>, b_trail: &Trail, merge_ns: i64) -> bool {
     let ((first, first_trail), (second, second_trail)) =
         if a.first_pts_ns <= b.first_pts_ns { ((a, a_trail), (b, b_trail)) } else { ((b, b_trail), (a, a_trail)) };
@@ -395,6 +408,6 @@ fn same_pass(a: &Part<'_>, a_trail: &Trail, b: &Part<'_>, b_trail: &Trail, merge
     let (weak, strong) = if (a.frames_read, a.confidence) <= (b.frames_read, b.confidence) { (a, b) } else { (b, a) };
     let is_weak = weak.confidence < 0.8 || weak.frames_read * 3 <= strong.frames_read;
     let fragment = weak.text.len() < strong.text.len() && strong.text.contains(weak.text);
-    let alike = edits == 1 || (edits == 2 && is_weak) || fragment;
+    let alike = edits <= 2 || (is_weak && !differ(a.text, b.text)) || fragment;
     alike && first_trail.leads_to(second_trail)
 }

@@ -299,3 +299,22 @@ fn a_plate_that_comes_closer_is_read_on() {
     assert!(scene.readings.is_empty(), "sent although the plate grew");
     assert_eq!(scene.plates(), ["KXW7391"]);
 }
+
+#[test]
+fn a_far_misread_before_the_tracker_broke_is_no_reading_of_its_own() {
+    let mut scene = Scene::new(at_the_end());
+    scene.pass(1, "XKW7341", 5, 100.0, 10.0);
+    scene.end(1);
+    scene.nothing(8);
+    scene.pass(2, "KXW7391", 30, 240.0, 10.0);
+    scene.end(2);
+    assert_eq!(scene.plates(), ["KXW7391"]);
+}
+
+#[test]
+fn a_track_whose_end_was_lost_on_the_way_is_over_after_a_while() {
+    let mut scene = Scene::new(at_the_end());
+    scene.pass(1, "KXW7391", 8, 100.0, 10.0);
+    scene.nothing(200);
+    assert_eq!(scene.readings.len(), 1);
+}
