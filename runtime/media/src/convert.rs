@@ -80,7 +80,7 @@ impl Converter {
 fn make(key: &Key) -> Result<Context, MediaError> {
     let (width, height) = (key.width as c_int, key.height as c_int);
     // Exact arithmetic: the same picture on every CPU, and so the same readings.
-    let flags = sys::SwsFlags::SWS_BILINEAR as c_int | sys::SwsFlags::SWS_ACCURATE_RND as c_int | sys::SwsFlags::SWS_BITEXACT as c_int;
+    let flags = sys::SWS_BILINEAR | sys::SWS_ACCURATE_RND | sys::SWS_BITEXACT;
     let fail = || MediaError::Ffmpeg { what: "converting pixels", why: format!("format {} cannot be converted", name(key.from)) };
     let (from, to) = (pixel_format(key.from).ok_or_else(fail)?, pixel_format(key.to).ok_or_else(fail)?);
     // SAFETY: plain constructor; null filters and parameters mean "default".

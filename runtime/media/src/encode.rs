@@ -25,6 +25,7 @@ pub struct Encoder {
     size: (u32, u32),
     stream_base: sys::AVRational,
     last_pts: i64,
+    step: i64,
     codec: &'static str,
 }
 
@@ -89,6 +90,9 @@ impl Encoder {
             check("writing the video file", sys::avformat_write_header(output.0, null_mut()))?;
             (**(*output.0).streams).time_base
         };
+        let fps = if fps.is_finite() && fps > 0.1 { fps } else { 25.0 };
+        // SAFETY: the encoder is open.
+        let step = (1.0 / (fps * ffi::ratio(unsafe { (*context.ptr()).time_base }))).round() as i64;
         let frame = Frame::empty()?;
         // SAFETY: a blank frame; FFmpeg allocates what these fields say.
         unsafe {
@@ -108,6 +112,7 @@ impl Encoder {
             size,
             stream_base,
             last_pts: -1,
+            step,
             codec,
         })
     }
@@ -186,6 +191,10 @@ impl Encoder {
                     return Ok(());
                 }
                 check("encoding", code)?;
+                if (*self.packet.ptr()).duration == 0 {
+                    // Without it the file would end with the start of its last picture, and players would leave that one out.
+                    (*self.packet.ptr()).duration = self.step;
+                }
                 sys::av_packet_rescale_ts(self.packet.ptr(), self.time_base(), self.stream_base);
                 (*self.packet.ptr()).stream_index = 0;
                 check("writing the video file", sys::av_interleaved_write_frame(self.output.0, self.packet.ptr()))?;

@@ -20,6 +20,7 @@ mod demux;
 mod encode;
 mod error;
 mod ffi;
+mod frame;
 pub mod picture;
 mod pool;
 mod probe;

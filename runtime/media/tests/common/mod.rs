@@ -24,6 +24,7 @@ impl Drop for Folder {
     }
 }
 
+#[allow(dead_code)]
 /// Runs `ffmpeg` with words of `arguments`, then `out`.
 pub fn ffmpeg(arguments: &str, out: &Path) -> PathBuf {
     let done = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace()).arg(out).output();
@@ -32,10 +33,13 @@ pub fn ffmpeg(arguments: &str, out: &Path) -> PathBuf {
     out.to_owned()
 }
 
-/// `seconds` of a moving test picture.
+/// `frames` of a moving test picture, odd sizes included, which `testsrc2` alone would round down.
 #[allow(dead_code)]
 pub fn source(size: &str, frames: u32) -> String {
-    format!("-f lavfi -i testsrc2=size={size}:rate=25 -frames:v {frames}")
+    let (w, h): (u32, u32) = size.split_once('x').map(|(w, h)| (w.parse().unwrap(), h.parse().unwrap())).unwrap();
+    let (even_w, even_h) = (w.next_multiple_of(2), h.next_multiple_of(2));
+    let filter = format!("testsrc2=size={even_w}x{even_h}:rate=25,format=yuv444p,crop={w}:{h}:0:0:exact=1");
+    format!("-f lavfi -i {filter} -frames:v {frames}")
 }
 
 /// All frames of `file` as FFmpeg's own command decodes them: I420 without gaps, one after the other.
