@@ -149,3 +149,82 @@ impl Book {
         self.slots.iter().filter(|slot| slot.state == State::Quarantined).count() as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::Geometry;
+    use crate::shm::{SharedMemory, Sharing};
+    use crate::{PoolConfig, PoolId};
+
+    fn book(mode: Mode, slots: u32, consumers: u32) -> (Book, LeasePage) {
+        let geometry = Geometry { id: PoolId([1; 16]), mode, slots, slot_bytes: 1 };
+        let (memory, _) = SharedMemory::create("test-leases", geometry.lease_len(), Sharing::AllWrite).unwrap();
+        let specs = (0..consumers).map(|n| ConsumerSpec { name: n.to_string(), max_held: 1, queue_size: 0 }).collect();
+        (Book::new(slots, specs, Instant::now()), LeasePage::new(memory, &geometry))
+    }
+
+    /// Claims and publishes, as `Filled::publish` does it.
+    fn publish(book: &mut Book, page: &LeasePage, mode: Mode) -> Option<u32> {
+        let (slot, generation) = book.claim(mode, page, |_| false)?;
+        assert!(!word::end_write(page.slot(slot), generation, State::Published));
+        let entry = &mut book.slots[slot as usize];
+        (entry.state, entry.seq) = (State::Published, book.next_seq);
+        book.next_seq += 1;
+        Some(slot)
+    }
+
+    #[test]
+    fn a_scribbled_slot_word_puts_the_slot_aside_for_good() {
+        let (mut book, page) = book(Mode::Live, 4, 2);
+        let published: Vec<_> = (0..4).filter_map(|_| publish(&mut book, &page, Mode::Live)).collect();
+        assert_eq!(published, [0, 1, 2, 3]);
+        page.slot(0).store(u64::MAX, Ordering::Release);
+        // A lease of a consumer that is not declared.
+        page.slot(1).fetch_or(1 << 2, Ordering::AcqRel);
+        page.slot(2).fetch_or(1 << 1, Ordering::AcqRel);
+        for _ in 0..10 {
+            assert_eq!(publish(&mut book, &page, Mode::Live), Some(3), "0 and 1 are scribbled, 2 is leased");
+        }
+        assert_eq!((book.quarantined(), book.scribbles), (2, 2));
+        page.slot(1).fetch_and(!(1 << 2), Ordering::AcqRel);
+        word::release(page.slot(2), 1 << 1);
+        assert_eq!(publish(&mut book, &page, Mode::Live), Some(2));
+        assert_eq!(publish(&mut book, &page, Mode::Live), Some(3), "1 does not come back");
+    }
+
+    #[test]
+    fn a_scribbled_cursor_is_not_believed_and_counted_once() {
+        let (mut book, page) = book(Mode::Lossless, 2, 1);
+        assert_eq!([0; 3].map(|_| publish(&mut book, &page, Mode::Lossless)), [Some(0), Some(1), None]);
+        page.cursor(0).store(u64::MAX, Ordering::Release);
+        assert_eq!([0; 3].map(|_| publish(&mut book, &page, Mode::Lossless)), [None; 3]);
+        assert_eq!(book.scribbles, 1);
+        page.cursor(0).store(1, Ordering::Release);
+        assert_eq!(publish(&mut book, &page, Mode::Lossless), Some(0));
+        page.cursor(0).store(0, Ordering::Release);
+        assert_eq!(publish(&mut book, &page, Mode::Lossless), None);
+        assert_eq!((book.consumers[0].acked_next, book.scribbles), (1, 2), "it does not go back");
+    }
+
+    #[test]
+    fn a_pool_of_the_smallest_size_always_has_a_slot_for_a_live_producer() {
+        for consumers in 0..4u32 {
+            let specs: Vec<_> = (0..consumers).map(|n| ConsumerSpec { name: n.to_string(), max_held: 1, queue_size: 0 }).collect();
+            let slots = PoolConfig::min_slots(Mode::Live, &specs, 0);
+            let (mut book, page) = book(Mode::Live, slots, consumers);
+            for n in 0..200u32 {
+                let slot = publish(&mut book, &page, Mode::Live).expect("a live producer never waits");
+                // Each consumer in turn swaps what it holds for the newest frame.
+                if consumers > 0 {
+                    let index = n % consumers;
+                    for word in page.slot_words() {
+                        word::release(word, 1 << index);
+                    }
+                    let generation = book.slots[slot as usize].generation;
+                    assert_eq!(word::lease(page.slot(slot), generation, 1 << index), Ok(()));
+                }
+            }
+        }
+    }
+}

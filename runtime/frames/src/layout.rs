@@ -502,3 +502,69 @@ impl TensorLayout {
         last.checked_add(size).ok_or(LayoutError::Overflow)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn packed_pictures_have_the_sizes_in_their_documentation() {
+        let len = |layout: Result<Layout, LayoutError>| layout.unwrap().byte_len();
+        assert_eq!(len(Layout::i420(1920, 1080)), 3_110_400);
+        assert_eq!(len(Layout::nv12(1920, 1080)), 3_110_400);
+        assert_eq!(len(Layout::rgb8(960, 540)), 1_555_200);
+        assert_eq!(len(Layout::gray8(1, 1)), 64);
+        assert_eq!(len(Layout::i420(853, 479)), 896 * 479 + 2 * 448 * 240);
+        assert_eq!(PixelFormat::Nv12.plane_size(1, 853, 479), (854, 240));
+        assert_eq!(Layout::rgb8(0, 5), Err(LayoutError::ImageSize { width: 0, height: 5 }));
+        assert_eq!(Layout::rgb8(65535, 65536), Err(LayoutError::ImageSize { width: 65535, height: 65536 }));
+    }
+
+    #[test]
+    fn planes_too_small_for_the_picture_are_refused() {
+        let plane = |offset, stride, rows| Plane { offset, stride, rows };
+        let image = |planes: &[Plane]| Layout::image(PixelFormat::Nv12, 100, 50, planes, Colour::BT709_LIMITED);
+        assert_eq!(image(&[plane(0, 128, 56), plane(7168, 128, 28)]).unwrap().byte_len(), 7168 + 128 * 28);
+        assert!(matches!(image(&[plane(0, 128, 50)]), Err(LayoutError::PlaneCount { found: 1, wanted: 2, .. })));
+        assert!(matches!(image(&[plane(0, 99, 50), plane(0, 128, 25)]), Err(LayoutError::PlaneSize { index: 0, .. })));
+        assert!(matches!(image(&[plane(0, 128, 50), plane(0, 128, 24)]), Err(LayoutError::PlaneSize { index: 1, .. })));
+        let far = plane(u64::MAX - 5, u32::MAX, u32::MAX);
+        assert_eq!(image(&[far, far]), Err(LayoutError::Overflow));
+    }
+
+    #[test]
+    fn tensors_are_row_major_and_strides_are_checked() {
+        let layout = Layout::tensor(DType::F16, &[2, 3, 4]).unwrap();
+        let tensor = layout.as_tensor().unwrap();
+        assert_eq!((tensor.strides(), layout.byte_len(), tensor.is_contiguous()), (&[24, 8, 2][..], 48, true));
+        let padded = Layout::tensor_strided(DType::F32, &[2, 3], &[64, 4]).unwrap();
+        assert_eq!((padded.byte_len(), padded.as_tensor().unwrap().is_contiguous()), (64 + 12, false));
+        assert_eq!(Layout::tensor(DType::U8, &[]), Err(LayoutError::Shape { rank: 0 }));
+        assert_eq!(Layout::tensor(DType::U8, &[1; 7]), Err(LayoutError::Shape { rank: 7 }));
+        assert_eq!(Layout::tensor(DType::U8, &[4, 0]), Err(LayoutError::Shape { rank: 2 }));
+        assert_eq!(Layout::tensor(DType::F32, &[u32::MAX; 6]), Err(LayoutError::Overflow));
+        assert_eq!(Layout::tensor_strided(DType::F32, &[2], &[6]), Err(LayoutError::Stride { axis: 0, stride: 6, size: 4 }));
+        assert_eq!(Layout::tensor_strided(DType::U8, &[2; 6], &[0; 6]).unwrap().byte_len(), 1, "a broadcast spans one element");
+    }
+
+    proptest! {
+        #[test]
+        fn packed_planes_follow_each_other_without_overlap(width in 1u32..=65535, height in 1u32..=65535) {
+            for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Rgb8, PixelFormat::Bgr8, PixelFormat::Gray8] {
+                let layout = Layout::packed(format, width, height, Colour::BT601_LIMITED).unwrap();
+                let image = layout.as_image().unwrap();
+                let mut end = 0;
+                for plane in image.planes() {
+                    prop_assert_eq!((plane.offset, plane.stride % 64), (end, 0));
+                    end += u64::from(plane.stride) * u64::from(plane.rows);
+                }
+                prop_assert_eq!(layout.byte_len(), end);
+                prop_assert_eq!(Layout::image(format, width, height, image.planes(), image.colour), Ok(layout));
+                prop_assert_eq!(PixelFormat::from_fourcc(format.fourcc()), Some(format));
+                prop_assert_eq!(PixelFormat::from_name(format.name()), Some(format));
+            }
+        }
+    }
+}

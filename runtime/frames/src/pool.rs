@@ -383,7 +383,7 @@ impl Inner {
     }
 
     fn part(&self, index: usize, died: bool) {
-        let leases = self.leases.slot_words().filter(|word| word::release(word, 1 << index)).count();
+        let leases = self.leases.slot_words().filter(|word| word::release(*word, 1 << index)).count();
         {
             let mut book = self.book();
             let consumer = &mut book.consumers[index];

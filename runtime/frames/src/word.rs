@@ -5,6 +5,29 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What the algorithm asks of its atomic; loom checks the same code over its own (`tests/loom_word.rs`).
+pub(crate) trait AtomicWord {
+    fn load(&self, order: Ordering) -> u64;
+    fn compare_exchange(&self, current: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+    fn swap(&self, new: u64, order: Ordering) -> u64;
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64;
+}
+
+impl AtomicWord for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+    fn compare_exchange(&self, current: u64, new: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        self.compare_exchange(current, new, success, failure)
+    }
+    fn swap(&self, new: u64, order: Ordering) -> u64 {
+        self.swap(new, order)
+    }
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.fetch_and(mask, order)
+    }
+}
+
 const LEASE_BITS: u32 = 28;
 const LEASE_MASK: u64 = (1 << LEASE_BITS) - 1;
 
@@ -62,7 +85,7 @@ pub(crate) enum LeaseRefusal {
 }
 
 /// Producer: (generation, `from`, no lease) -> (generation + 1, WRITING, no lease). Fails while any lease bit is set.
-pub(crate) fn begin_write(word: &AtomicU64, generation: u32, from: State) -> Result<u32, BeginRefusal> {
+pub(crate) fn begin_write(word: &impl AtomicWord, generation: u32, from: State) -> Result<u32, BeginRefusal> {
     let next = generation.wrapping_add(1);
     // Acquire: the readers' last loads happen before our first store into the slot (they pair with `release`).
     let swap =
@@ -76,13 +99,13 @@ pub(crate) fn begin_write(word: &AtomicU64, generation: u32, from: State) -> Res
 
 /// Producer: WRITING -> `to`. No honest process changes a word in WRITING, so the private book wins over whatever is found;
 /// returns whether something else was found.
-pub(crate) fn end_write(word: &AtomicU64, generation: u32, to: State) -> bool {
+pub(crate) fn end_write(word: &impl AtomicWord, generation: u32, to: State) -> bool {
     let found = word.swap(Word::new(generation, to, 0).0, Ordering::AcqRel);
     found != Word::new(generation, State::Writing, 0).0
 }
 
 /// Consumer: sets `bit` if the slot holds `generation` and is published.
-pub(crate) fn lease(word: &AtomicU64, generation: u32, bit: u32) -> Result<(), LeaseRefusal> {
+pub(crate) fn lease(word: &impl AtomicWord, generation: u32, bit: u32) -> Result<(), LeaseRefusal> {
     let mut current = Word(word.load(Ordering::Acquire));
     loop {
         if current.is(State::Closed) {
@@ -93,7 +116,7 @@ pub(crate) fn lease(word: &AtomicU64, generation: u32, bit: u32) -> Result<(), L
         }
         let leased = current.0 | u64::from(bit);
         // Acquire: the producer's stores before `end_write` happen before our loads.
-        match word.compare_exchange_weak(current.0, leased, Ordering::AcqRel, Ordering::Acquire) {
+        match word.compare_exchange(current.0, leased, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return Ok(()),
             Err(found) => current = Word(found),
         }
@@ -101,15 +124,15 @@ pub(crate) fn lease(word: &AtomicU64, generation: u32, bit: u32) -> Result<(), L
 }
 
 /// Clears `bit`; whether it was set. Used by the consumer, and by the producer for a consumer that is proven dead. Idempotent.
-pub(crate) fn release(word: &AtomicU64, bit: u32) -> bool {
+pub(crate) fn release(word: &impl AtomicWord, bit: u32) -> bool {
     // Release: our loads from the slot happen before the producer's next `begin_write`.
     word.fetch_and(!u64::from(bit), Ordering::AcqRel) & u64::from(bit) != 0
 }
 
 /// Producer: puts the slot into `state` for good, keeping generation and lease bits.
-pub(crate) fn retire(word: &AtomicU64, state: State) {
+pub(crate) fn retire(word: &impl AtomicWord, state: State) {
     let mut current = word.load(Ordering::Acquire);
-    while let Err(found) = word.compare_exchange_weak(current, Word(current).with_state(state).0, Ordering::AcqRel, Ordering::Acquire) {
+    while let Err(found) = word.compare_exchange(current, Word(current).with_state(state).0, Ordering::AcqRel, Ordering::Acquire) {
         current = found;
     }
 }
