@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 # Sizes (sqrt of area, px) that each stride may hold; they overlap so that an object at a border is learnt by both.
 LEVELS = ((0, 52), (34, 150), (100, 1e9))
-TOPK = 6
+TOPK = 9
 
 
 def decode(raw, centre, stride, base):
@@ -92,4 +92,10 @@ def detection_loss(raw, labels, centre, stride, base):
     c = iou(boxes[pos], target[pos], complete=True)
     which = (score[pos][:, 1] > 0).long()
     box = ((1 - c) * score[pos].sum(-1) / norm[which]).sum()
-    return 1.0 * (cls[0] + 1.5 * cls[1]) + 2.5 * box, (cls[0].item(), cls[1].item(), box.item())
+    # CIoU says little about a box that does not overlap: the raw values are taught as well, which starts the training.
+    goal, at = target[pos], pos.nonzero()[:, 1]
+    mid = ((goal[:, :2] + goal[:, 2:]) / 2 - centre[at]) / stride[at, None]
+    size = torch.log((goal[:, 2:] - goal[:, :2]).clamp(min=1.0) / base[at])
+    raw_loss = F.smooth_l1_loss(raw[pos][:, :4], torch.cat([mid, size], 1), reduction="none", beta=0.2).sum(-1)
+    raw_loss = (raw_loss * score[pos].sum(-1) / norm[which]).sum()
+    return cls[0] + 1.5 * cls[1] + 2.5 * box + 0.5 * raw_loss, (cls[0].item(), cls[1].item(), box.item())

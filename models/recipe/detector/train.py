@@ -2,7 +2,8 @@
 
     python -m detector.train --pool DIR --out ckpt.pt --minutes 80 [--init ckpt.pt] [--threads 1]
 
-Batches are windows of 512x288 px at scales 0.5 to 1.3, and every fourth step whole 960x544 pictures for the large vehicles."""
+Batches are windows of 352x192 px at scales 0.36 to 1.3, most of them around an object, since most of a road is empty; every eighth
+step takes whole 960x544 pictures for the large vehicles."""
 import argparse
 import copy
 import math
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 
 from scenes.scene import crop_labels
 
@@ -21,19 +23,19 @@ from .loss import detection_loss
 from .net import Detector, flatten, grid
 from .pool import filled, open_pool
 
-CROP_H, CROP_W = 288, 512
+CROP_H, CROP_W = 192, 352
 
 
 def window(rng, img, lab):
-    """A 512x288 px view of a picture at a random scale, with its labels."""
+    """A 352x192 px view of a picture at a random scale, with its labels."""
     h, w = img.shape[:2]
-    s = 1.0 if rng.random() < 0.35 else float(np.exp(rng.uniform(np.log(0.535), np.log(1.25))))
+    s = 1.0 if rng.random() < 0.35 else float(np.exp(rng.uniform(np.log(0.367), np.log(1.25))))
     ww, wh = min(w, round(CROP_W / s)), min(h, round(CROP_H / s))
     x0, y0 = int(rng.integers(0, w - ww + 1)), int(rng.integers(0, h - wh + 1))
-    keep = lab[lab[:, 0] == 1]
-    if len(keep) and rng.random() < 0.5:  # look where a plate is
+    keep = lab[lab[:, 0] == (1 if rng.random() < 0.7 else 0)]
+    if len(keep) and rng.random() < 0.75:  # look where something is
         b = keep[int(rng.integers(len(keep)))]
-        cx, cy = (b[1] + b[3]) / 2 + rng.uniform(-0.45, 0.45) * ww, (b[2] + b[4]) / 2 + rng.uniform(-0.45, 0.45) * wh
+        cx, cy = (b[1] + b[3]) / 2 + rng.uniform(-0.4, 0.4) * ww, (b[2] + b[4]) / 2 + rng.uniform(-0.4, 0.4) * wh
         x0, y0 = int(np.clip(cx - ww / 2, 0, w - ww)), int(np.clip(cy - wh / 2, 0, h - wh))
     view = img[y0 : y0 + wh, x0 : x0 + ww]
     lab = crop_labels(lab, x0, y0, ww, wh)
@@ -55,8 +57,8 @@ def batches(folder, slots, seed, size, out):
     while True:
         if step % 40 == 0:
             have = filled(folder, slots)
-        full = step % 4 == 3
-        n = max(2, size // 4) if full else size
+        full = step % 8 == 7
+        n = max(2, size // 8) if full else size
         pics, labs = [], []
         for i in rng.choice(have, n):
             img, lab = images[i], labels[i]
@@ -87,6 +89,7 @@ def main():
     ap.add_argument("--lr", type=float, default=3e-3)
     ap.add_argument("--warm", type=float, default=0.02)
     ap.add_argument("--init")
+    ap.add_argument("--processes", type=int, default=1)
     ap.add_argument("--threads", type=int, default=1)
     ap.add_argument("--seed", type=int, default=0)
     a = ap.parse_args()
@@ -100,12 +103,24 @@ def main():
         net.load_state_dict(ck["ema"])
         seen = ck["seen"]
     net = net.to(memory_format=torch.channels_last)
+    net.share_memory()
+    # Processes that update one set of weights without locks: on few and busy cores two of them waste less than two threads of one.
+    for rank in range(1, a.processes):
+        mp.get_context("fork").Process(target=loop, args=(a, net, seen, rank), daemon=True).start()
+    loop(a, net, seen, 0)
+
+
+def loop(a, net, seen, rank):
+    """One process's training; only process 0 averages, prints and saves."""
+    torch.set_num_threads(a.threads)
     ema = copy.deepcopy(net).eval()
     decay = [p for p in net.parameters() if p.ndim > 1]
     flat = [p for p in net.parameters() if p.ndim <= 1]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.02}, {"params": flat, "weight_decay": 0.0}], lr=a.lr, betas=(0.9, 0.98))
+    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.02}, {"params": flat, "weight_decay": 0.0}], lr=a.lr, betas=(0.9, 0.98), fused=True)
     q = queue.Queue(4)
-    threading.Thread(target=batches, args=(a.pool, a.slots, a.seed + 1000, a.batch, q), daemon=True).start()
+    threading.Thread(target=batches, args=(a.pool, a.slots, a.seed + 1000 + 7 * rank, a.batch, q), daemon=True).start()
+    floating = lambda m: [v for v in m.state_dict().values() if v.dtype.is_floating_point]
+    averaged, current = floating(ema), floating(net)
     grids, start, saved, step, mean = {}, time.time(), time.time(), 0, None
     while True:
         t = (time.time() - start) / (a.minutes * 60)
@@ -126,22 +141,21 @@ def main():
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         opt.step()
         step += 1
-        seen += len(x)
-        d = min(0.9985, (1 + step) / (20 + step))
+        seen += len(x) * a.processes
+        if rank:
+            continue
+        d = min(0.997, (1 + step) / (20 + step))
         with torch.no_grad():
-            for e, p in zip(ema.state_dict().values(), net.state_dict().values()):
-                if e.dtype.is_floating_point:
-                    e.lerp_(p, 1 - d)
-                else:
-                    e.copy_(p)
+            torch._foreach_lerp_(averaged, current, 1 - d)
         v = np.array([loss.item(), *parts])
         mean = v if mean is None else mean * 0.98 + v * 0.02
-        if step % 50 == 0:
+        if step % 25 == 0:
             print(f"{(time.time() - start) / 60:5.1f} min step {step} seen {seen} lr {lr:.1e} loss {mean[0]:.3f} vehicle {mean[1]:.3f} plate {mean[2]:.3f} box {mean[3]:.3f} queue {q.qsize()}", flush=True)
         if time.time() - saved > 120 or step == 100:
             saved = time.time()
             save(a.out, ema, seen)
-    save(a.out, ema, seen)
+    if rank == 0:
+        save(a.out, ema, seen)
 
 
 def save(path, ema, seen):
