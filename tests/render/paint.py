@@ -86,9 +86,14 @@ def _text_quad(canvas, quad, text, colour):
     flat = np.zeros((th + base + 10, tw + 10), np.uint8)
     cv2.putText(flat, text, (5, th + 4), cv2.FONT_HERSHEY_DUPLEX, 3, 255, 7, cv2.LINE_AA)
     src = np.float32([[0, 0], [flat.shape[1], 0], [flat.shape[1], flat.shape[0]], [0, flat.shape[0]]])
-    m = cv2.getPerspectiveTransform(src, np.float32(quad))
-    a = cv2.warpPerspective(flat, m, (canvas.shape[1], canvas.shape[0]), flags=cv2.INTER_LINEAR)
-    blend(canvas, np.full_like(canvas, np.clip(colour, 0, 255).astype(np.uint8)), a, (0, 0, canvas.shape[1], canvas.shape[0]))
+    quad = np.float32(quad)
+    box = _box(quad, canvas.shape[1], canvas.shape[0], pad=1)
+    if box is None:
+        return
+    x0, y0, x1, y1 = box
+    m = cv2.getPerspectiveTransform(src, quad - np.float32([x0, y0]))
+    a = cv2.warpPerspective(flat, m, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+    blend(canvas, np.full((y1 - y0, x1 - x0, 3), np.clip(colour, 0, 255).astype(np.uint8)), a, box)
 
 
 def body_polygons(cam, veh, pos, heading, light, lamps_on):

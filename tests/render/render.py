@@ -116,7 +116,7 @@ def noise_bank(rng, shape, sigma):
 
 
 def lit_background(clip, light):
-    bg = scenery.build(clip.camera, clip.seed, clip.scenery)
+    bg = scenery.build(clip.camera, clip.seed, clip.scenery, clip.backdrop_scale)
     look = LIGHTS[clip.condition]
     bg = np.clip(bg.astype(np.float32) * look["level"] * np.float32(look["tint"])[::-1], 0, 255).astype(np.uint8)
     if clip.condition != "day":

@@ -1,4 +1,4 @@
-"""The fixed part of a picture: ground, sky, houses, trees, poles and signs, drawn once per clip at twice the size."""
+"""The fixed part of a picture: ground, sky, houses, trees, poles and signs, drawn once per clip, enlarged, then averaged down."""
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -6,7 +6,6 @@ from PIL import Image, ImageDraw, ImageFont
 from geometry import clip_near
 from plates import font_path
 
-SCALE = 2
 WORDS = ["GARAGE", "HOTEL ROSE", "CAFE 21", "BAKERY", "PARKING", "A44 NORTH", "EXIT 12", "SHOP", "TYRES", "LIDO 500", "OPEN 24H", "ZONE 30", "DEPOT B7", "P+R"]
 
 
@@ -29,23 +28,28 @@ def sample(tile, x, y, metres):
     return cv2.remap(tile, np.float32(x * k), np.float32(y * k), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def _ground(cam, rng, spec):
-    x, y, depth, below = cam.ground_grid(SCALE)
+def _ground(cam, rng, spec, scale):
+    x, y, depth, below = cam.ground_grid(scale)
     tile = noise_tile(rng)
     grain = sample(tile, x, y, 3.1) * np.clip(6.0 / depth, 0, 1)
     patch = sample(tile, x + 17, y * .6, 41.0)
     streak = sample(tile, x * 3, y * .12, 11.0)
     asphalt = spec.get("asphalt", 92.0) + 5.5 * patch + 4.0 * grain + 3.0 * streak
     img = np.stack([asphalt + 3, asphalt + 1, asphalt], axis=-1)
-    blur = depth / cam.f / SCALE * 2.0 + .01
+    blur = depth / cam.f / scale * 2.0 + .01
 
     def band(v, lo, hi):
         return np.clip((v - lo) / blur + .5, 0, 1) * np.clip((hi - v) / blur + .5, 0, 1)
 
     def put(mask, bgr, wear=0.0):
-        m = mask[..., None] if wear == 0 else (mask * np.clip(1 - wear * (patch + grain * .8 + .4), .15, 1))[..., None]
-        np.multiply(img, 1 - m, out=img)
-        img.__iadd__(m * (np.asarray(bgr, np.float32) if np.ndim(bgr) == 1 else bgr))
+        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return
+        part = np.s_[rows[0]:rows[-1] + 1, cols[0]:cols[-1] + 1]
+        m = mask[part] if wear == 0 else mask[part] * np.clip(1 - wear * (patch[part] + grain[part] * .8 + .4), .15, 1)
+        m = m[..., None]
+        img[part] *= 1 - m
+        img[part] += m * (np.float32(bgr) if np.ndim(bgr) == 1 else bgr[part])
 
     edges = spec["edges"]
     grass_noise = (4.5 * patch + 7 * grain)[..., None] * np.float32([.6, 1, .9])
@@ -91,12 +95,12 @@ def _sky(shape, rng, spec):
 class Canvas:
     """Draws 3D flat shapes onto the enlarged picture (u8 BGR)."""
 
-    def __init__(self, img, cam):
-        self.img, self.cam = img, cam
+    def __init__(self, img, cam, scale):
+        self.img, self.cam, self.scale = img, cam, scale
 
     def px(self, pts):
         c = clip_near(self.cam.to_camera(np.asarray(pts, float)))
-        return None if len(c) < 3 else np.clip(self.cam.to_pixels(c) * SCALE, -9000, 15000)
+        return None if len(c) < 3 else np.clip(self.cam.to_pixels(c) * self.scale, -9000, 15000)
 
     def quad(self, pts, bgr):
         p = self.px(pts)
@@ -117,7 +121,7 @@ class Canvas:
         if back is not None:
             self.quad(pts, back)
         flat = np.asarray(flat)
-        dst = np.float32(self.cam.to_pixels(c) * SCALE)
+        dst = np.float32(self.cam.to_pixels(c) * self.scale)
         x0, y0 = np.maximum(np.floor(dst.min(0)).astype(int), 0)
         x1, y1 = np.minimum(np.ceil(dst.max(0)).astype(int), (self.img.shape[1], self.img.shape[0]))
         if x1 - x0 < 4 or y1 - y0 < 4:
@@ -156,8 +160,8 @@ class Canvas:
         p, z = self.cam.project(np.array([(x, y, 0), (x, y, h)], float))
         if z.min() < 3:
             return
-        k = self.cam.f / z[0] * SCALE
-        p = p * SCALE
+        k = self.cam.f / z[0] * self.scale
+        p = p * self.scale
         trunk = max(int(.22 * k), 1)
         cv2.line(self.img, tuple(int(v) for v in p[0]), tuple(int(v) for v in (p[0] * .35 + p[1] * .65)), (52, 62, 76), trunk, cv2.LINE_AA)
         tone = np.array([36, 74, 58]) * rng.uniform(.8, 1.25)
@@ -178,10 +182,10 @@ class Canvas:
         self.text(q, word, ink, back, pad=.25)
 
 
-def build(cam, seed, spec):
+def build(cam, seed, spec, scale=2.0):
     """The background u8 [H, W, 3] BGR of a scene before its light level is applied."""
     rng = np.random.default_rng(seed)
-    ground, below = _ground(cam, rng, spec)
+    ground, below = _ground(cam, rng, spec, scale)
     h, w = ground.shape[:2]
     horizon = int(np.argmax(below[:, w // 2])) if below[:, w // 2].any() else h
     img = ground
@@ -192,7 +196,7 @@ def build(cam, seed, spec):
         top[:] = np.float32(spec["haze"])
         top[:n] = cv2.resize(np.float32(sky), (w, n), interpolation=cv2.INTER_AREA)
         img = np.where(below[..., None], ground, top)
-    c = Canvas(np.clip(img, 0, 255).astype(np.uint8), cam)
+    c = Canvas(np.clip(img, 0, 255).astype(np.uint8), cam, scale)
     light = {"night": spec["condition"] == "night"}
     things = []
     for t in spec.get("things", []):
@@ -222,4 +226,4 @@ def build(cam, seed, spec):
                 z0 = 1.0 + k * .4
                 col = (40, 40, 200) if k % 2 else (240, 240, 240)
                 c.quad([(x - .05 + k * .03, y, z0 + .4), (x + .05 + k * .03, y, z0 + .4), (x + .05 + k * .03, y, z0), (x - .05 + k * .03, y, z0)], col)
-    return cv2.resize(c.img, (w // SCALE, h // SCALE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(c.img, (cam.w, cam.h), interpolation=cv2.INTER_AREA)
