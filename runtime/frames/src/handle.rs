@@ -385,8 +385,10 @@ mod tests {
         fn noise_is_refused(bytes in prop::collection::vec(any::<u8>(), 192)) {
             // Four magic bytes by chance: not in a test's life.
             let noise = Handle::from_bytes(&bytes).unwrap();
-            prop_assert!(matches!(noise.decode_checked(), Err(HandleError::Magic { .. })));
-            prop_assert!(format!("{noise:?}").contains("malformed"));
+            let found = u32::from_le_bytes(noise.array(0));
+            prop_assert_eq!(noise.decode_checked(), Err(HandleError::Magic { found }));
+            let shown = format!("{noise:?}");
+            prop_assert!(shown.contains("malformed"));
         }
     }
 

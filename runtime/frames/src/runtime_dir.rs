@@ -42,8 +42,8 @@ fn link_name(output: &str) -> String {
     output.replace('%', "%25").replace('/', "%2F") + ".pool"
 }
 
-fn new_socket() -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+fn new_socket(flags: SocketFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | flags, None)?)
 }
 
 /// Address of `dir/name`. A path beyond the 107 bytes of a socket address goes over the directory's descriptor, which must stay
@@ -72,7 +72,7 @@ impl Listener {
         let name = socket_name(id);
         // Under a name of its own until it listens: a sweeper takes a socket that refuses connections for dead.
         let pending = format!("{id}.new");
-        let socket = new_socket()?;
+        let socket = new_socket(SocketFlags::empty())?;
         {
             let (address, _dir) = address(dir, &pending)?;
             rustix::net::bind(&socket, &address)?;
@@ -103,11 +103,11 @@ impl Drop for Listener {
 
 /// Connects to the producer of pool `id`.
 pub(crate) fn connect(dir: &Path, id: &PoolId) -> io::Result<OwnedFd> {
-    connect_to(dir, &socket_name(id))
+    connect_to(dir, &socket_name(id), SocketFlags::empty())
 }
 
-fn connect_to(dir: &Path, name: &str) -> io::Result<OwnedFd> {
-    let socket = new_socket()?;
+fn connect_to(dir: &Path, name: &str, flags: SocketFlags) -> io::Result<OwnedFd> {
+    let socket = new_socket(flags)?;
     let (address, _dir) = address(dir, name)?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
@@ -151,7 +151,9 @@ fn is_dead_socket(dir: &Path, entry: &DirEntry) -> bool {
     let (Some(name), true) = (name.to_str(), entry.file_type().is_ok_and(|kind| kind.is_socket())) else { return false };
     let is_pool = |suffix| name.strip_suffix(suffix).and_then(parse_id).is_some();
     if is_pool(".sock") {
-        return connect_to(dir, name).is_err_and(|error| error.raw_os_error() == Some(Errno::CONNREFUSED.raw_os_error()));
+        // Without waiting: a living producer that is stopped may have a full backlog.
+        let refused = |error: io::Error| error.raw_os_error() == Some(Errno::CONNREFUSED.raw_os_error());
+        return connect_to(dir, name, SocketFlags::NONBLOCK).is_err_and(refused);
     }
     // Its producer died between bind and rename; a living one is there for microseconds.
     let is_old = || entry.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 60));

@@ -505,3 +505,61 @@ fn the_newest_frame_can_be_rung_again_until_everybody_has_read_it() {
     new.drain(..).for_each(|handle| client.acquire(&handle).unwrap().ack());
     assert!(!pool.has_unread());
 }
+
+#[test]
+fn readers_in_other_threads_never_see_a_frame_change_under_a_live_producer() {
+    fn movable<T: Send + Sync + 'static>() {}
+    movable::<(Pool, Loaned, Filled, SlotHold)>();
+    movable::<(Client, Acquired)>();
+
+    let dir = Dir::new();
+    let pool = pool(&dir, Mode::Live, 8, &[("a", 2, 1), ("b", 2, 1)]);
+    let newest = std::sync::Arc::new(std::sync::Mutex::new(publish_next(&pool).handle));
+    let stop = StopFlag::new();
+    let readers: Vec<_> = ["a", "b", "a"]
+        .into_iter()
+        .map(|name| {
+            // The two threads of `a` share its client and so its lease bits.
+            let client = client(&dir.0, name, 2);
+            (name, client)
+        })
+        .scan(None, |first: &mut Option<Client>, (name, client)| {
+            let shared = if name == "a" { first.get_or_insert(client).clone() } else { client };
+            Some(shared)
+        })
+        .map(|client| {
+            let (newest, stop) = (newest.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let (mut used, mut late) = (0u64, 0u64);
+                while !stop.is_set() {
+                    let handle = *newest.lock().unwrap();
+                    if used % 3 == 0 {
+                        std::thread::yield_now();
+                    }
+                    match client.acquire(&handle) {
+                        Ok(frame) => {
+                            assert_intact(&frame);
+                            std::thread::yield_now();
+                            assert_intact(&frame);
+                            used += 1;
+                        }
+                        Err(AcquireError::Stale { .. } | AcquireError::Refused { .. }) => late += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                (used, late)
+            })
+        })
+        .collect();
+    for _ in 0..30_000 {
+        let published = publish_next(&pool);
+        *newest.lock().unwrap() = published.handle;
+    }
+    stop.set();
+    for reader in readers {
+        let (used, _) = reader.join().unwrap();
+        assert!(used > 0);
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.waits, stats.scribbles, stats.leased_slots, stats.published), (0, 0, 0, 30_001));
+}
