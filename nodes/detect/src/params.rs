@@ -25,11 +25,7 @@ impl Params {
     pub fn kinds(&self, classes: &[String]) -> Vec<Option<Kind>> {
         let named = |list: &[String], class: &str| list.iter().any(|name| plain(name) == plain(class));
         let kind = |class: &String| {
-            if named(&self.plate_classes, class) {
-                Some(Kind::Plate)
-            } else {
-                named(&self.vehicle_classes, class).then_some(Kind::Vehicle)
-            }
+            if named(&self.plate_classes, class) { Some(Kind::Plate) } else { named(&self.vehicle_classes, class).then_some(Kind::Vehicle) }
         };
         classes.iter().map(kind).collect()
     }

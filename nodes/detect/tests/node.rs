@@ -191,7 +191,8 @@ fn classes_are_matched_by_name_and_a_model_without_plates_is_refused() {
     until_idle(&mut node, &mut out);
     let rows: Vec<DetectionsRow> = out.taken("detections");
     assert_eq!(rows[0].detections.iter().map(|d| d.class.as_str()).collect::<Vec<_>>(), ["car", "number_plate", "number_plate"]);
-    let refused = Detect::open(params("yolo_coco.onnx", &[("PLATE_CLASSES", "tag")]), &Context::for_test("detect", Mode::Lossless, &bench.dir));
+    let refused =
+        Detect::open(params("yolo_coco.onnx", &[("PLATE_CLASSES", "tag")]), &Context::for_test("detect", Mode::Lossless, &bench.dir));
     let fault = refused.err().expect("no plate class");
     assert!(fault.to_string().contains("car, number_plate, person, none of them is a plate"), "{fault}");
 }

@@ -3,7 +3,7 @@ use gantry_contract::{Arity, Contract, choice_param, f64_param, file_param, inpu
 /// Ports and parameters of `recognize`.
 pub const CONTRACT: Contract = Contract {
     name: text("recognize"),
-    summary: text("Reads the text of plate crops, all variants of a crop in one run."),
+    summary: text("Reads the text of plate crops, every variant by itself."),
     inputs: list(&[input(
         "crops",
         "crops/v1",

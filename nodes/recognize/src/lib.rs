@@ -5,7 +5,8 @@
 //! metadata or from a sidecar beside it (`<model>.json`, `<model>_plate_config.yaml`). Every picture is stretched to the model's
 //! input, or fitted on grey if the sidecar says `keep_aspect_ratio: true`.
 //!
-//! **Runs.** All variants of one crop are one run, whatever else waits: a crop's reads depend on nothing but its pictures.
+//! **Runs.** On the CPU each variant is a run of its own, which is also the fastest there; on a GPU all variants of one crop are one
+//! run. Other crops are never in it: a crop's reads depend on nothing but its pictures.
 //!
 //! **Output.** Per variant the text, its confidence (geometric mean of its characters' probabilities) and for every character the
 //! `top_k` candidates with probabilities over the alphabet, for `vote` to weigh. A picture without text is a read with an empty
@@ -73,10 +74,18 @@ impl Stage for Recognize {
         let mut texts = Vec::with_capacity(rows.len());
         let started = Instant::now();
         for row in rows {
-            let mut text = TextsRow { source: row.source, frame: row.frame, end: row.end, pts_ns: row.pts_ns, captured_ns: row.captured_ns, texts: Vec::new() };
+            let mut text = TextsRow {
+                source: row.source,
+                frame: row.frame,
+                end: row.end,
+                pts_ns: row.pts_ns,
+                captured_ns: row.captured_ns,
+                texts: Vec::new(),
+            };
             for crop in row.crops {
                 let track_id = crop.track_id;
-                let in_place = |fault: Fault| fault.context(format!("crop of track {track_id} in frame {} of `{}`", text.frame, text.source));
+                let in_place =
+                    |fault: Fault| fault.context(format!("crop of track {track_id} in frame {} of `{}`", text.frame, text.source));
                 let handle = Handle::from_bytes(&crop.handle).map_err(|e| in_place(e.into()))?;
                 handles.push(handle);
                 let read = self.read(&handle, crop, out).map_err(in_place)?;

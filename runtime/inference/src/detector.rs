@@ -48,9 +48,10 @@ impl Detector {
             None => options.gpu_batch.max(1),
         };
         let names = match model.info().get("names") {
-            Some(text) => {
-                Some(metadata::class_names(text).ok_or_else(|| model.info().bad_metadata("names", "class names by index, `{0: 'vehicle', 1: 'plate'}`"))?)
-            }
+            Some(text) => Some(
+                metadata::class_names(text)
+                    .ok_or_else(|| model.info().bad_metadata("names", "class names by index, `{0: 'vehicle', 1: 'plate'}`"))?,
+            ),
             None => None,
         };
         let staging = AlignedBytes::zeros(batch * image.len() * model.info().element.size());
@@ -149,7 +150,12 @@ impl Detector {
     ///
     /// # Errors
     /// [`ModelError::Run`].
-    pub fn run_staged(&mut self, count: usize, selection: &Selection, mut each: impl FnMut(usize, &[RawDetection])) -> Result<(), ModelError> {
+    pub fn run_staged(
+        &mut self,
+        count: usize,
+        selection: &Selection,
+        mut each: impl FnMut(usize, &[RawDetection]),
+    ) -> Result<(), ModelError> {
         let (head, output, anchors, batch) = (self.head, self.output, self.anchors, self.batch);
         let (scratch, found) = (&mut self.scratch, &mut self.found);
         self.model.run(self.staging.bytes(), batch, |outputs| {

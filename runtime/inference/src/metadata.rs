@@ -71,7 +71,8 @@ fn scalar(value: &str) -> Option<String> {
 /// Class names by index: `{0: 'car', 1: 'plate'}` as Python prints it, or a JSON object or list.
 pub(crate) fn class_names(text: &str) -> Option<Vec<String>> {
     let text = text.trim();
-    let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).or_else(|| text.strip_prefix('[').and_then(|t| t.strip_suffix(']')))?;
+    let inner =
+        text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).or_else(|| text.strip_prefix('[').and_then(|t| t.strip_suffix(']')))?;
     let is_map = text.starts_with('{');
     let mut names = BTreeMap::new();
     let mut rest = inner.trim();

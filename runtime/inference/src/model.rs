@@ -185,13 +185,17 @@ impl Model {
             Ok(file) if file.is_file() => file.len(),
             _ => return Err(ModelError::Missing { path: path.to_owned() }),
         };
-        let device = if options.device == Device::Auto && !ep::CUDA::is_available().unwrap_or(false) { Device::Cpu } else { options.device };
+        let device =
+            if options.device == Device::Auto && !ep::CUDA::is_available().unwrap_or(false) { Device::Cpu } else { options.device };
         let load_failed = |reason: String| ModelError::Load { path: path.to_owned(), bytes, reason };
         let attempt = |device: Device| -> Result<Session, ModelError> {
             let builder = Session::builder(environment).map_err(|e| load_failed(e.to_string()))?;
             let builder = configure(builder, options).map_err(|e| load_failed(e.to_string()))?;
-            let mut builder = on_device(builder, device, options)
-                .map_err(|reason| ModelError::Device { path: path.to_owned(), device: options.device, reason })?;
+            let mut builder = on_device(builder, device, options).map_err(|reason| ModelError::Device {
+                path: path.to_owned(),
+                device: options.device,
+                reason,
+            })?;
             builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
         };
         let (session, device) = match (device, options.device) {

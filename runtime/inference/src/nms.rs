@@ -58,17 +58,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn detection() -> impl Strategy<Value = RawDetection> {
-        (0..4u32, 0.0..1.0f32, 0.0..200.0f32, 0.0..200.0f32, 1.0..80.0f32, 1.0..80.0f32).prop_map(|(class, confidence, x, y, w, h)| RawDetection {
-            class,
-            group: (class % 2) as u8,
-            confidence,
-            bbox_in_input: BoxXyxy::new(x, y, x + w, y + h),
+        (0..4u32, 0.0..1.0f32, 0.0..200.0f32, 0.0..200.0f32, 1.0..80.0f32, 1.0..80.0f32).prop_map(|(class, confidence, x, y, w, h)| {
+            RawDetection { class, group: (class % 2) as u8, confidence, bbox_in_input: BoxXyxy::new(x, y, x + w, y + h) }
         })
     }
 
     #[test]
     fn the_better_of_two_overlapping_boxes_of_one_group_stays() {
-        let at = |class, group, confidence, x| RawDetection { class, group, confidence, bbox_in_input: BoxXyxy::new(x, 0.0, x + 10.0, 10.0) };
+        let at =
+            |class, group, confidence, x| RawDetection { class, group, confidence, bbox_in_input: BoxXyxy::new(x, 0.0, x + 10.0, 10.0) };
         let mut found = vec![at(0, 0, 0.5, 0.0), at(1, 0, 0.9, 1.0), at(2, 1, 0.4, 0.0), at(0, 0, 0.3, 40.0)];
         suppress(&mut found, 0.5, 10);
         assert_eq!(found, [at(1, 0, 0.9, 1.0), at(2, 1, 0.4, 0.0), at(0, 0, 0.3, 40.0)]);
