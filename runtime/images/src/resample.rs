@@ -136,6 +136,8 @@ fn horizontal<T>(taps: &Taps, mid: &[i16], out: &mut [T], finish: impl Fn(i32) -
         4 => unrolled::<4, T>(taps, mid, out, finish),
         6 => unrolled::<6, T>(taps, mid, out, finish),
         8 => unrolled::<8, T>(taps, mid, out, finish),
+        10 => unrolled::<10, T>(taps, mid, out, finish),
+        12 => unrolled::<12, T>(taps, mid, out, finish),
         n => {
             for ((out, &first), weights) in out.iter_mut().zip(&taps.first).zip(taps.weights.chunks_exact(n)) {
                 let samples = &mid[first as usize..][..n];
