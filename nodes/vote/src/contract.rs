@@ -4,32 +4,46 @@ use gantry_contract::{Arity, Contract, bool_param, f64_param, file_param, input,
 pub const CONTRACT: Contract = Contract {
     name: text("vote"),
     summary: text("Votes over all reads of a pass and sends one reading for it."),
-    inputs: list(&[
-        input(
-            "texts",
-            "texts/v1",
-            Arity::Many,
-            "reads of the crops of a frame with candidates per character, one row per frame, any cameras mixed",
-        ),
-        input("tracks", "tracks/v1", Arity::Many, "living and ended tracks, one row per frame, any cameras mixed"),
-    ]),
-    outputs: list(&[output(
-        "readings",
-        "readings/v1",
-        "one row per pass of a vehicle with a plate that was read, when its text is settled or its track is over",
-    )]),
-    params: list(&[
-        f64_param("min_confidence", "", 0.0, 1.0, 0.5, "a pass whose text is less certain has no reading").live(),
-        int_param("min_reads", "frames", 1, 1000, 2, "a pass that was read in fewer frames has no reading").live(),
-        bool_param("settle", true, "send a reading as soon as its text no longer changes; else only at the end of the track").live(),
-        int_param("settle_frames", "frames", 2, 10_000, 30, "frames in a row that must say the text before it is settled").live(),
-        f64_param("settle_confidence", "", 0.0, 1.0, 0.9, "confidence from which a text can settle").live(),
-        int_param("merge_ms", "ms", 0, 60_000, 3000, "media time within which a new track with the same plate is the same pass").live(),
-        bool_param("variants", true, "let the variants that operators made take part, else only the original").live(),
-        f64_param("variant_weight", "", 0.0, 1.0, 0.5, "weight of a variant against the original").live(),
-        bool_param("syntax", true, "decide look-alikes (O/0 I/1 S/5 B/8 Z/2 G/6) by plate layouts").live(),
-        file_param("syntaxes", None, false, "YAML table of plate layouts, as nodes/vote/syntaxes.yml; absent: that table"),
-        int_param("min_length", "characters", 1, 16, 4, "shortest text that is a plate").live(),
-        int_param("max_length", "characters", 1, 16, 10, "longest text that is a plate").live(),
-    ]),
+    inputs: list(
+        const {
+            &[
+                input(
+                    "texts",
+                    "texts/v1",
+                    Arity::Many,
+                    "reads of the crops of a frame with candidates per character, one row per frame, any cameras mixed",
+                ),
+                input("tracks", "tracks/v1", Arity::Many, "living and ended tracks, one row per frame, any cameras mixed"),
+            ]
+        },
+    ),
+    outputs: list(
+        const {
+            &[output(
+                "readings",
+                "readings/v1",
+                "one row per pass of a vehicle with a plate that was read, when its text is settled or its track is over",
+            )]
+        },
+    ),
+    params: list(
+        const {
+            &[
+                f64_param("min_confidence", "", 0.0, 1.0, 0.5, "a pass whose text is less certain has no reading").live(),
+                int_param("min_reads", "frames", 1, 1000, 2, "a pass that was read in fewer frames has no reading").live(),
+                bool_param("settle", true, "send a reading as soon as its text no longer changes; else only at the end of the track")
+                    .live(),
+                int_param("settle_frames", "frames", 2, 10_000, 30, "frames in a row that must say the text before it is settled").live(),
+                f64_param("settle_confidence", "", 0.0, 1.0, 0.9, "confidence from which a text can settle").live(),
+                int_param("merge_ms", "ms", 0, 60_000, 3000, "media time within which a new track with the same plate is the same pass")
+                    .live(),
+                bool_param("variants", true, "let the variants that operators made take part, else only the original").live(),
+                f64_param("variant_weight", "", 0.0, 1.0, 0.5, "weight of a variant against the original").live(),
+                bool_param("syntax", true, "decide look-alikes (O/0 I/1 S/5 B/8 Z/2 G/6) by plate layouts").live(),
+                file_param("syntaxes", None, false, "YAML table of plate layouts, as nodes/vote/syntaxes.yml; absent: that table"),
+                int_param("min_length", "characters", 1, 16, 4, "shortest text that is a plate").live(),
+                int_param("max_length", "characters", 1, 16, 10, "longest text that is a plate").live(),
+            ]
+        },
+    ),
 };
