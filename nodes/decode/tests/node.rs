@@ -88,6 +88,11 @@ fn run_with(
         if !credits.is_empty() {
             camera.on_input(&Input::of("credit", &credits), &mut from_camera)?;
         }
+        if state == Work::Idle && packets.is_empty() && credits.is_empty() {
+            // Only a lost last message leaves both waiting; the camera's tick finds it.
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            camera.on_tick(&mut from_camera)?;
+        }
         if state == Work::Done {
             decode.finish(&mut from_decode)?;
             pass_on(&mut from_decode, &mut got);
@@ -167,7 +172,6 @@ fn every_frame_of_a_file_arrives_once_in_order_and_equals_ffmpegs() {
 fn lost_messages_are_sent_again_and_nothing_comes_twice() {
     let folder = Folder::new("lossy");
     let file = folder.clip("clip.mp4", &format!("-f lavfi -i testsrc2=size=320x180:rate=25 -frames:v 150 {H264}"));
-    // Never the last message of a window: that one is found by time only, in `on_tick`.
     let got = run(camera(&file, &folder.0, &[]).unwrap(), &folder.0, &[], |n| n % 4 == 2 && n < 100).unwrap();
     let frames: Vec<u64> = got.rows.iter().map(|r| r.frame).collect();
     assert_eq!(frames, (0..=150).collect::<Vec<_>>());
