@@ -208,7 +208,7 @@ def shipped():
         road("road_day", "day", 8202, 26, 8, 112, lanes=3, f=2500, rows=1, preset="medium", sun_dir=(-.6, -.4, .7)),
         carpark("carpark_dusk", "dusk", 8303, 29, 9, 120, cars=4, osd="P2 LEVEL 0", preset="medium"),
         road("road_night", "night", 8404, 30, 5, 118, lanes=2, f=2300, preset="veryfast", backdrop_scale=1.5),
-        road("two_row_day", "day", 8505, 26, 5, 190, lanes=2, f=2000, rows=2, preset="veryfast", backdrop_scale=1.5, sun_dir=(.6, -.3, .7)),
+        road("two_row_day", "day", 8505, 26, 4, 190, lanes=2, f=2000, rows=2, preset="veryfast", backdrop_scale=1.0, sun_dir=(.6, -.3, .7)),
     ]
 
 
