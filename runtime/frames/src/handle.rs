@@ -141,11 +141,9 @@ impl Handle {
     }
 
     /// Copies bytes from a message. Any 192 bytes are taken; nothing is believed before [`Handle::decode_checked`].
-    ///
-    /// # Errors
-    /// [`HandleError::Length`] if there are not 192.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, HandleError> {
-        bytes.try_into().map(Self).map_err(|_| HandleError::Length { found: bytes.len() })
+    /// An array `[u8; 192]` gives a `Handle`; borrowed bytes give a `Result`, [`HandleError::Length`] if there are not 192.
+    pub fn from_bytes<B: HandleBytes>(bytes: B) -> B::Made {
+        bytes.into_handle()
     }
 
     /// The pool that the handle claims to name; unchecked, for grouping only.
@@ -312,6 +310,35 @@ impl Handle {
     }
 }
 
+/// Bytes that [`Handle::from_bytes`] takes.
+pub trait HandleBytes {
+    /// `Handle`, or a `Result` where the length is not in the type.
+    type Made;
+    /// Makes it.
+    fn into_handle(self) -> Self::Made;
+}
+
+impl HandleBytes for [u8; HANDLE_BYTES] {
+    type Made = Handle;
+    fn into_handle(self) -> Handle {
+        Handle(self)
+    }
+}
+
+impl HandleBytes for &[u8] {
+    type Made = Result<Handle, HandleError>;
+    fn into_handle(self) -> Self::Made {
+        self.try_into().map(Handle).map_err(|_| HandleError::Length { found: self.len() })
+    }
+}
+
+impl<const N: usize> HandleBytes for &[u8; N] {
+    type Made = Result<Handle, HandleError>;
+    fn into_handle(self) -> Self::Made {
+        self.as_slice().into_handle()
+    }
+}
+
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.decode_checked() {
@@ -395,6 +422,7 @@ mod tests {
     #[test]
     fn another_length_is_no_handle() {
         assert_eq!(Handle::from_bytes(&[0; 191]), Err(HandleError::Length { found: 191 }));
-        assert_eq!(Handle::from_bytes(&[]), Err(HandleError::Length { found: 0 }));
+        assert_eq!(Handle::from_bytes(&[][..]), Err(HandleError::Length { found: 0 }));
+        assert_eq!(Handle::from_bytes(&[5; 192]), Ok(Handle::from_bytes([5; 192])));
     }
 }

@@ -42,7 +42,7 @@ pub use acquired::Acquired;
 pub use client::{Client, ClientConfig};
 pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolConfig};
 pub use error::{AcquireError, BeginWriteError, DrainError, JoinError, PoolError};
-pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleError, PoolId};
+pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleBytes, HandleError, PoolId};
 pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MAX_RANK, Matrix, PixelFormat, Plane, Range, TensorLayout};
 pub use loan::{Filled, Loaned, Published, SlotHold};
 pub use meta::{FrameMeta, MAX_SOURCE_BYTES, SourceName, SourceNameError};
