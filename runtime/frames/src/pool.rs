@@ -248,6 +248,15 @@ impl Pool {
         self.inner().book().newest
     }
 
+    /// All seqs below this are acknowledged by every declared consumer (lossless): what a producer need not tell again.
+    #[must_use]
+    pub fn acked_next(&self) -> u64 {
+        let inner = self.inner();
+        let mut book = inner.book();
+        book.read_cursors(&inner.leases);
+        book.consumers.iter().map(|consumer| consumer.acked_next).min().unwrap_or(book.next_seq)
+    }
+
     /// Whether some declared consumer has not acknowledged the newest frame (lossless) or holds a slot (live).
     #[must_use]
     pub fn has_unread(&self) -> bool {
