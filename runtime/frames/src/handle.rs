@@ -332,6 +332,13 @@ impl HandleBytes for &[u8] {
     }
 }
 
+impl HandleBytes for &Vec<u8> {
+    type Made = Result<Handle, HandleError>;
+    fn into_handle(self) -> Self::Made {
+        self.as_slice().into_handle()
+    }
+}
+
 impl<const N: usize> HandleBytes for &[u8; N] {
     type Made = Result<Handle, HandleError>;
     fn into_handle(self) -> Self::Made {
