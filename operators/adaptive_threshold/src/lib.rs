@@ -3,8 +3,10 @@
 //! (as OpenCV's `adaptiveThreshold` does). Borders repeat.
 
 use gantry_operators::pixels::Gaussian;
-use gantry_operators::{Operator, Param, Picture, PictureMut, choice_param, export_operator, f64_param, int_param, text};
+use gantry_operators::{Operator, Param, Picture, PictureMut, Text, choice_param, export_operator, f64_param, int_param, text};
 use serde::Deserialize;
+
+const MEANS: &[Text] = &[text("gaussian"), text("mean")];
 
 /// The operator.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct Params {
 impl Operator for AdaptiveThreshold {
     const NAME: &'static str = "adaptive_threshold";
     const PARAMS: &'static [Param] = &[
-        choice_param("mean", &[text("gaussian"), text("mean")], "gaussian", "how the surroundings are weighed"),
+        choice_param("mean", MEANS, "gaussian", "how the surroundings are weighed"),
         int_param("block_px", "px", 3, 255, 31, "side of the surroundings, odd; wider than a stroke"),
         f64_param("c", "", -128.0, 128.0, 8.0, "levels by which a pixel must be darker than its surroundings to be black"),
     ];

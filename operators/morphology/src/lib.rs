@@ -11,8 +11,11 @@
 //!
 //! Beyond the border there is nothing: the rectangle is cut off there.
 
-use gantry_operators::{Operator, Param, Picture, PictureMut, choice_param, export_operator, int_param, text};
+use gantry_operators::{Operator, Param, Picture, PictureMut, Text, choice_param, export_operator, int_param, text};
 use serde::Deserialize;
+
+const OPERATIONS: &[Text] =
+    &[text("open"), text("close"), text("tophat"), text("blackhat"), text("gradient"), text("erode"), text("dilate")];
 
 /// The operator.
 #[derive(Debug)]
@@ -51,12 +54,7 @@ pub struct Params {
 impl Operator for Morphology {
     const NAME: &'static str = "morphology";
     const PARAMS: &'static [Param] = &[
-        choice_param(
-            "operation",
-            &[text("open"), text("close"), text("tophat"), text("blackhat"), text("gradient"), text("erode"), text("dilate")],
-            "close",
-            "what is made of minimum and maximum",
-        ),
+        choice_param("operation", OPERATIONS, "close", "what is made of minimum and maximum"),
         int_param("width_px", "px", 1, 64, 3, "width of the rectangle"),
         int_param("height_px", "px", 1, 64, 3, "height of the rectangle"),
     ];

@@ -25,9 +25,9 @@ pub struct Params {
 impl Operator for Sharpen {
     const NAME: &'static str = "sharpen";
     const PARAMS: &'static [Param] = &[
-        f64_param("sigma_px", "px", 0.3, 16.0, 1.5, "width of the blur that is taken away"),
-        f64_param("amount", "", 0.0, 10.0, 1.0, "how much of the difference is added"),
-        int_param("threshold", "levels", 0, 255, 2, "smaller differences are noise and stay as they are"),
+        f64_param("sigma_px", "px", 0.3, 16.0, 2.0, "width of the blur that is taken away"),
+        f64_param("amount", "", 0.0, 10.0, 1.5, "how much of the difference is added"),
+        int_param("threshold", "levels", 0, 255, 0, "smaller differences are noise and stay as they are"),
     ];
     type Params = Params;
 
@@ -71,8 +71,8 @@ mod tests {
         let input: Vec<u8> = (0..w * h).map(|i| edge(i % w)).collect();
         let out = run("", &input, w, h);
         let steepest = |p: &[u8]| (1..w).map(|x| p[5 * w + x].abs_diff(p[5 * w + x - 1])).max().unwrap();
-        assert!(f64::from(steepest(&out)) > 1.3 * f64::from(steepest(&input)), "{} from {}", steepest(&out), steepest(&input));
-        assert_eq!(out[5 * w..5 * w + 8], input[5 * w..5 * w + 8]);
+        assert!(f64::from(steepest(&out)) > 1.2 * f64::from(steepest(&input)), "{} from {}", steepest(&out), steepest(&input));
+        assert_eq!(out[5 * w..5 * w + 3], input[5 * w..5 * w + 3]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub mod pixels;
 pub mod plugin;
 
 pub use error::{LoadError, OperatorError};
-pub use gantry_contract::{Param, choice_param, f64_param, int_param, text};
+pub use gantry_contract::{Param, Text, choice_param, f64_param, int_param, text};
 pub use instance::Instance;
 pub use library::{Library, library_file};
 pub use picture::{Picture, PictureError, PictureMut};
