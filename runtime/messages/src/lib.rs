@@ -1,0 +1,41 @@
+//! The messages that nodes exchange: Arrow struct arrays, one row per frame (or packet, or reading).
+//!
+//! A message is a batch of rows; in lossless runs one message carries several frames, so that the cost of a hop is
+//! shared. Each row type here is a plain struct; [`encode`] and [`decode`] turn a slice of rows into the Arrow array
+//! that travels and back. Every row names its camera (`source`), frame number, media time and wall clock.
+//!
+//! | type | row | sent |
+//! |---|---|---|
+//! | `packets/v1` | [`PacketRow`] | per encoded access unit |
+//! | `credit/v1` | [`CreditRow`] | per handled batch of packets |
+//! | `frames/v1` | [`FrameRow`] | per frame: a buffer handle, never pixels |
+//! | `detections/v1` | [`DetectionsRow`] | per frame, empty boxes when nothing is found |
+//! | `tracks/v1` | [`TracksRow`] | per frame |
+//! | `crops/v1` | [`CropsRow`] | per frame, empty when the gate lets nothing through |
+//! | `texts/v1` | [`TextsRow`] | per frame, empty likewise |
+//! | `readings/v1` | [`ReadingRow`] | per pass of a vehicle |
+//!
+//! A row with `end == true` closes its source: no frame, `frame` is the number of frames that were sent.
+
+mod boxes;
+mod codec;
+mod rows;
+
+pub use boxes::BoxXyxy;
+pub use codec::{MessageError, data_type, decode, encode};
+pub use rows::*;
+
+/// Bytes of the opaque buffer handle in `frames/v1` and `crops/v1`; see docs/handles.md.
+pub const HANDLE_BYTES: usize = 192;
+
+/// A message type with its version.
+pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + 'static {
+    /// Name and version, e.g. `frames/v1`; also sent as metadata `gantry_type`.
+    const TYPE: &'static str;
+    /// Camera.
+    fn source(&self) -> &str;
+    /// Frame number, counted from 0 per camera (packets: their sequence number).
+    fn frame(&self) -> u64;
+    /// Whether this row closes its source.
+    fn is_end(&self) -> bool;
+}

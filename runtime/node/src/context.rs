@@ -1,0 +1,129 @@
+use crate::topology::Topology;
+use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, RUNTIME_DIR_ENV};
+use gantry_contract::{Contract, ParamError, ParamSet};
+use gantry_frames::{Client, ClientConfig, ConsumerSpec, Mode, Pool, PoolConfig, StopFlag};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Slots that a consumer may hold at once unless it says otherwise; part of the sizing rule of live pools.
+const CONSUMER_MAX_HELD: u32 = 8;
+/// How long a consumer that the graph declares may be away before a lossless run fails.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Where a node stands: its name, its edges, the mode of the run and the folders it may use.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Id of the node in the graph.
+    pub node_id: String,
+    /// Live or lossless, for the whole graph.
+    pub mode: Mode,
+    /// Set when the node is to end; pass it to everything that waits.
+    pub stop: StopFlag,
+    /// Folder for statistics and faults of this run, if the graph was started by `gantry`.
+    pub run_dir: Option<PathBuf>,
+    runtime_dir: PathBuf,
+    topology: Topology,
+}
+
+impl Context {
+    pub(crate) fn new(node_id: &str, dataflow_id: &str, topology: Topology, stop: StopFlag) -> Result<Self, Fault> {
+        let mode = match std::env::var(MODE_ENV).as_deref() {
+            Ok("live") => Mode::Live,
+            Ok("lossless") | Err(_) => Mode::Lossless,
+            Ok(other) => {
+                return Err(Fault::new(format!("`{MODE_ENV}` is `{other}`")).hint("set it to `live` or `lossless` in the graph's `env`"));
+            }
+        };
+        let base = std::env::var_os(RUNTIME_DIR_ENV).map(PathBuf::from).unwrap_or_else(default_runtime_dir);
+        Ok(Self {
+            node_id: node_id.to_owned(),
+            mode,
+            stop,
+            run_dir: std::env::var_os(RUN_DIR_ENV).map(PathBuf::from),
+            runtime_dir: base.join(dataflow_id),
+            topology,
+        })
+    }
+
+    /// A context for tests: no edges, sockets below `dir`.
+    pub fn for_test(node_id: &str, mode: Mode, dir: &Path) -> Self {
+        Self {
+            node_id: node_id.to_owned(),
+            mode,
+            stop: StopFlag::new(),
+            run_dir: None,
+            runtime_dir: dir.to_owned(),
+            topology: Topology::default(),
+        }
+    }
+
+    /// For tests: adds a node that reads `output`.
+    #[must_use]
+    pub fn with_consumer(mut self, output: &str, node_id: &str) -> Self {
+        let consumer = Consumer { node_id: node_id.to_owned(), queue_size: 10 };
+        self.topology.consumers.entry(output.to_owned()).or_default().push(consumer);
+        self
+    }
+
+    /// The edges that end in this node, timers left out.
+    pub fn inputs(&self) -> &[Edge] {
+        &self.topology.inputs
+    }
+
+    /// The nodes that read `output`.
+    pub fn consumers(&self, output: &str) -> &[Consumer] {
+        self.topology.consumers.get(output).map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes a pool for `output` of this node, for the consumers that the graph declares.
+    ///
+    /// # Errors
+    /// [`gantry_frames::PoolError`]: too few slots for the mode, no memory, a folder that cannot be made.
+    pub fn pool(&self, output: &str, slots: u32, slot_bytes: u64) -> Result<Pool, Fault> {
+        self.pool_holding(output, slots, slot_bytes, 0)
+    }
+
+    /// As [`Context::pool`], for a producer that itself keeps up to `producer_max_held` slots (a decoder's reference frames).
+    ///
+    /// # Errors
+    /// As [`Context::pool`].
+    pub fn pool_holding(&self, output: &str, slots: u32, slot_bytes: u64, producer_max_held: u32) -> Result<Pool, Fault> {
+        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: CONSUMER_MAX_HELD, queue_size: c.queue_size };
+        let config = PoolConfig {
+            runtime_dir: self.runtime_dir.clone(),
+            output: format!("{}/{output}", self.node_id),
+            mode: self.mode,
+            slots,
+            slot_bytes,
+            producer_max_held,
+            consumers: self.consumers(output).iter().map(spec).collect(),
+            grace: GRACE,
+        };
+        Pool::create(config).map_err(|e| Fault::from(e).context(format!("pool of output `{output}`")))
+    }
+
+    /// The reader's side of all pools, holding at most `max_held` buffers at once.
+    ///
+    /// # Errors
+    /// None today; joining happens at the first handle of each pool.
+    pub fn client(&self, max_held: u32) -> Result<Client, Fault> {
+        Ok(Client::new(ClientConfig { runtime_dir: self.runtime_dir.clone(), name: self.node_id.clone(), max_held }))
+    }
+
+    /// Checks what the graph says against the contract.
+    pub(crate) fn params(&self, contract: &Contract) -> Result<ParamSet, Vec<ParamError>> {
+        let env = self.topology.params(|name| contract.param(name).is_some());
+        ParamSet::from_env(contract, env.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+    }
+}
+
+/// `$XDG_RUNTIME_DIR/gantry`, else `gantry-<uid>` in the temporary folder: both on this machine and private to the user.
+fn default_runtime_dir() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_dir()) {
+        Some(dir) => dir.join("gantry"),
+        None => {
+            let uid = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap_or_default();
+            std::env::temp_dir().join(format!("gantry-{uid}"))
+        }
+    }
+}

@@ -1,0 +1,270 @@
+use crate::outputs::add;
+use crate::topology::Topology;
+use crate::{Context, Fault, Input, NodeStats, Outputs, Stage, Work};
+use dora_node_api::{DoraNode, Event, EventStream, StopCause};
+use gantry_contract::{Contract, ParamSet};
+use gantry_frames::StopFlag;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use tracing::{debug, error, info, warn};
+
+/// Events that wait inside the node. In lossless runs pools and credits bound what is under way far below this.
+const EVENT_QUEUE: usize = 4096;
+/// Shortest time between two writes of the statistics.
+const STATS_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs the node until its inputs are closed or dora says stop. `--contract` prints the contract as JSON instead.
+pub fn run<S: Stage>() -> ExitCode {
+    let contract = S::CONTRACT;
+    if let Some(argument) = std::env::args().nth(1) {
+        return answer(&contract, &argument);
+    }
+    init_log();
+    match run_in_graph::<S>(&contract) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((node_id, fault)) => {
+            let fault = fault.context(format!("node `{node_id}`"));
+            report_fault(&node_id, &fault);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(contract: &Contract, argument: &str) -> ExitCode {
+    match argument {
+        "--contract" => print!("{}", gantry_contract::json(contract)),
+        "--version" => println!("{} {}", contract.name, env!("CARGO_PKG_VERSION")),
+        "--help" | "-h" => {
+            println!("{}\n\nThis program is a node of a dora graph: name its path in a graph file and start that with `dora run`.", contract.summary);
+            println!("  --contract  print ports and parameters as JSON\n  --version   print the version\n\n{}", gantry_contract::page(contract, ""));
+        }
+        other => {
+            eprintln!("error: unknown argument `{other}`\nhint: parameters stand in the graph's `env`; `--help` lists them");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn init_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,zenoh=error"));
+    // A second initialisation (tests in one process) keeps the first subscriber.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().try_init();
+}
+
+/// One line for people on stderr, one file for `gantry read`.
+fn report_fault(node_id: &str, fault: &Fault) {
+    error!("{}", fault.message());
+    if let Some(hint) = fault.hint_text() {
+        error!("hint: {hint}");
+    }
+    if let Some(dir) = std::env::var_os(crate::RUN_DIR_ENV).map(std::path::PathBuf::from) {
+        let dir = dir.join("faults");
+        let text = serde_json::json!({"node": node_id, "message": fault.message(), "hint": fault.hint_text()}).to_string();
+        let partial = dir.join(format!(".{}.part", node_id.replace('/', "_")));
+        let written = std::fs::create_dir_all(&dir)
+            .and_then(|()| std::fs::write(&partial, text))
+            .and_then(|()| std::fs::rename(&partial, dir.join(format!("{}.json", node_id.replace('/', "_")))));
+        if let Err(e) = written {
+            warn!(error = %e, "fault could not be written to the run folder");
+        }
+    }
+}
+
+fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
+    let unnamed = |f: Fault| (contract.name.to_string(), f);
+    let stop = StopFlag::new();
+    end_on_signals(&stop).map_err(unnamed)?;
+    let (node, events) = DoraNode::init_from_env().map_err(|e| {
+        unnamed(Fault::new(format!("cannot join a dataflow: {e}")).hint("start nodes through a graph: `dora run graphs/read.yml` or `gantry read`"))
+    })?;
+    let node_id = node.id().to_string();
+    let named = |f: Fault| (node_id.clone(), f);
+    let descriptor = node.dataflow_descriptor().map_err(|e| named(Fault::from(e)))?;
+    let descriptor = serde_json::to_value(descriptor).map_err(|e| named(Fault::from(e)))?;
+    let topology = Topology::read(&descriptor, &node_id).map_err(named)?;
+    let dataflow_id = node.dataflow_id().to_string();
+    let context = Context::new(&node_id, &dataflow_id, topology, stop.clone()).map_err(named)?;
+    let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
+    let stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), ..Default::default() };
+    let mut node = Running::<S> {
+        contract,
+        stage: S::open(params.to().map_err(|e| named(e.into()))?, &context).map_err(named)?,
+        params,
+        open_inputs: context.inputs().iter().map(|e| e.input.clone()).collect(),
+        had_inputs: !context.inputs().is_empty(),
+        out: Outputs::dora(node, stats),
+        started: Instant::now(),
+        written: None,
+        context,
+    };
+    let events = pump(events, stop).map_err(named)?;
+    let result = node.until_done(&events);
+    node.write_stats(result.is_ok());
+    result.map_err(named)
+}
+
+/// Every fault of the parameters in one message.
+fn all_of(faults: Vec<gantry_contract::ParamError>) -> Fault {
+    let lines: Vec<String> = faults.iter().map(|f| f.hint().map_or_else(|| f.to_string(), |h| format!("{f} ({h})"))).collect();
+    Fault::new(lines.join("; ")).hint("`gantry check` reports this before anything starts")
+}
+
+/// Ctrl-C reaches the whole process group; dora then sends `Stop`. SIGTERM is dora's next step. Neither may cut a write in two.
+fn end_on_signals(stop: &StopFlag) -> Result<(), Fault> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    signal_hook::flag::register(SIGINT, ignored)?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM])?;
+    let stop = stop.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        if signals.forever().next().is_some() {
+            stop.set();
+        }
+    })?;
+    Ok(())
+}
+
+/// Moves dora's events into a queue, so that `Stop` is seen while the stage waits for a free slot.
+fn pump(mut events: EventStream, stop: StopFlag) -> Result<Receiver<Event>, Fault> {
+    let (sender, receiver): (SyncSender<Event>, _) = sync_channel(EVENT_QUEUE);
+    std::thread::Builder::new().name("dora-events".into()).spawn(move || {
+        while let Some(event) = events.recv() {
+            if matches!(event, Event::Stop(StopCause::Manual)) {
+                stop.set();
+            }
+            if sender.send(event).is_err() {
+                break;
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+struct Running<'a, S: Stage> {
+    contract: &'a Contract,
+    context: Context,
+    stage: S,
+    params: ParamSet,
+    out: Outputs,
+    open_inputs: BTreeSet<String>,
+    had_inputs: bool,
+    started: Instant,
+    written: Option<Instant>,
+}
+
+enum Flow {
+    Go,
+    End,
+}
+
+impl<S: Stage> Running<'_, S> {
+    fn until_done(&mut self, events: &Receiver<Event>) -> Result<(), Fault> {
+        loop {
+            // Take what is there; ask the stage for work only when nothing is.
+            let event = match events.try_recv() {
+                Ok(event) => Some(event),
+                Err(_) if self.context.stop.is_set() => None,
+                Err(_) => match self.stage.work(&mut self.out)? {
+                    Work::Again => continue,
+                    Work::Done => break,
+                    Work::Idle => events.recv().ok(),
+                    Work::After(time) => match events.recv_timeout(time) {
+                        Ok(event) => Some(event),
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => None,
+                    },
+                },
+            };
+            let Some(event) = event else { break };
+            if matches!(self.handle(event)?, Flow::End) {
+                break;
+            }
+        }
+        self.stage.finish(&mut self.out)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<Flow, Fault> {
+        match event {
+            Event::Input { id, metadata, data } => {
+                let Some(port) = self.contract.input_port(&id) else {
+                    self.on_tick()?;
+                    return Ok(Flow::Go);
+                };
+                if let Some(dora_node_api::Parameter::String(found)) = metadata.parameters.get("gantry_type") {
+                    if *found != port.message {
+                        return Err(Fault::new(format!("input `{id}` takes `{}`, the message is `{found}`", port.message))
+                            .hint("`gantry check` shows the types of every edge"));
+                    }
+                }
+                let input = Input::new(id.to_string(), port.name.to_string(), data.into_inner());
+                add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
+                add(&mut self.out.stats.messages_in, &port.name, 1);
+                self.stage.on_input(&input, &mut self.out)?;
+            }
+            Event::InputClosed { id } => {
+                debug!(input = %id, "input closed");
+                self.open_inputs.remove(id.as_str());
+                if self.had_inputs && self.open_inputs.is_empty() {
+                    return Ok(Flow::End);
+                }
+            }
+            Event::InputRecovered { id } => {
+                self.open_inputs.insert(id.to_string());
+            }
+            Event::NodeRestarted { id } => {
+                info!(peer = %id, "peer was restarted");
+                self.stage.on_peer_restarted(id.as_ref(), &mut self.out)?;
+            }
+            Event::NodeFailed { source_node_id, .. } => warn!(peer = %source_node_id, "upstream node failed"),
+            Event::ParamUpdate { key, value } => self.on_param(&key, &value)?,
+            Event::ParamDeleted { key } => self.on_param_deleted(&key)?,
+            Event::Stop(_) => return Ok(Flow::End),
+            Event::Error(e) => warn!(error = %e, "dora reports an error"),
+            _ => {}
+        }
+        Ok(Flow::Go)
+    }
+
+    fn on_tick(&mut self) -> Result<(), Fault> {
+        self.stage.on_tick(&mut self.out)?;
+        if self.written.is_none_or(|t| t.elapsed() >= STATS_EVERY) {
+            self.write_stats(false);
+        }
+        Ok(())
+    }
+
+    fn on_param(&mut self, key: &str, value: &serde_json::Value) -> Result<(), Fault> {
+        match self.params.set_live(self.contract, key, value) {
+            Ok(()) => {
+                info!(param = key, "parameter changed");
+                self.stage.on_params(self.params.to()?)
+            }
+            Err(e) => {
+                warn!(param = key, hint = e.hint(), "parameter not changed: {e}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Falls back to what the graph says.
+    fn on_param_deleted(&mut self, key: &str) -> Result<(), Fault> {
+        let start = self.context.params(self.contract).map_err(all_of)?;
+        match start.get(&key.to_ascii_lowercase()) {
+            Some(value) => self.on_param(key, &value.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn write_stats(&mut self, ended: bool) {
+        self.written = Some(Instant::now());
+        let Some(dir) = self.context.run_dir.clone() else { return };
+        self.out.stats.measure(self.started);
+        self.out.stats.ended = ended;
+        if let Err(e) = self.out.stats.write(&dir) {
+            debug!(error = %e, "statistics could not be written");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use crate::{Fault, NodeStats};
+use arrow_array::{Array, ArrayRef};
+use dora_node_api::dora_core::config::DataId;
+use dora_node_api::{DoraArray, DoraNode, MetadataParameters, Parameter};
+use gantry_messages::{Message, decode, encode};
+use std::collections::BTreeMap;
+
+/// Where a stage sends its messages and counts what happens.
+pub struct Outputs {
+    to: Target,
+    pub(crate) stats: NodeStats,
+}
+
+enum Target {
+    Dora(Box<DoraNode>),
+    Collector(BTreeMap<String, Vec<ArrayRef>>),
+}
+
+impl Outputs {
+    pub(crate) fn dora(node: DoraNode, stats: NodeStats) -> Self {
+        Self { to: Target::Dora(Box::new(node)), stats }
+    }
+
+    /// Outputs that keep what is sent, for tests.
+    pub fn collector() -> Self {
+        Self { to: Target::Collector(BTreeMap::new()), stats: NodeStats::default() }
+    }
+
+    /// Sends one message with these rows; nothing if there is none.
+    ///
+    /// # Errors
+    /// If the rows cannot be encoded or dora does not take them.
+    pub fn send<T: Message>(&mut self, port: &str, rows: &[T]) -> Result<(), Fault> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let array = encode(rows).map_err(|e| Fault::from(e).context(format!("output `{port}`")))?;
+        add(&mut self.stats.rows_out, port, rows.len() as u64);
+        add(&mut self.stats.messages_out, port, 1);
+        match &mut self.to {
+            Target::Collector(sent) => sent.entry(port.to_owned()).or_default().push(array),
+            Target::Dora(node) => {
+                let mut parameters = MetadataParameters::default();
+                parameters.insert("gantry_type".to_owned(), Parameter::String(T::TYPE.to_owned()));
+                node.send_output(DataId::from(port.to_owned()), parameters, DoraArray::from(array))
+                    .map_err(|e| Fault::new(e.to_string()).context(format!("output `{port}`")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `n` to a counter of this node.
+    pub fn count(&mut self, name: &str, n: u64) {
+        add(&mut self.stats.counters, name, n);
+    }
+
+    /// A counter's value.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.stats.counters.get(name).copied().unwrap_or(0)
+    }
+
+    /// For tests: takes the rows sent to `port` so far, all messages in one.
+    ///
+    /// # Panics
+    /// If this is no collector, or the rows are of another type.
+    pub fn taken<T: Message>(&mut self, port: &str) -> Vec<T> {
+        let Target::Collector(sent) = &mut self.to else { panic!("these outputs go to dora") };
+        let arrays = sent.remove(port).unwrap_or_default();
+        arrays.iter().flat_map(|a| decode::<T>(a).unwrap_or_else(|e| panic!("output `{port}`: {e}"))).collect()
+    }
+
+    /// For tests: the number of rows of each message sent to `port` so far.
+    pub fn message_sizes(&self, port: &str) -> Vec<usize> {
+        match &self.to {
+            Target::Collector(sent) => sent.get(port).map(|a| a.iter().map(|m| m.len()).collect()).unwrap_or_default(),
+            Target::Dora(_) => Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn add(map: &mut BTreeMap<String, u64>, name: &str, n: u64) {
+    match map.get_mut(name) {
+        Some(value) => *value += n,
+        None => {
+            map.insert(name.to_owned(), n);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Statistics of one node, written as JSON into the run folder once a second.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+/// Subfolder of the run folder with one file per node.
+pub const STATS_DIR: &str = "stats";
+
+/// Counters of one node since its start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeStats {
+    /// Node id.
+    pub node: String,
+    /// Node kind.
+    pub kind: String,
+    /// Rows received per port.
+    pub rows_in: BTreeMap<String, u64>,
+    /// Messages received per port.
+    pub messages_in: BTreeMap<String, u64>,
+    /// Rows sent per port.
+    pub rows_out: BTreeMap<String, u64>,
+    /// Messages sent per port.
+    pub messages_out: BTreeMap<String, u64>,
+    /// Counters of the node's own (`decode_errors`, `gaps`, ...).
+    pub counters: BTreeMap<String, u64>,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+    /// CPU seconds of the process.
+    pub cpu_s: f64,
+    /// Largest resident memory in bytes.
+    pub peak_rss_bytes: u64,
+    /// Whether the node has ended.
+    pub ended: bool,
+}
+
+impl NodeStats {
+    /// Fills in time and memory of this process.
+    pub(crate) fn measure(&mut self, started: Instant) {
+        self.uptime_s = started.elapsed().as_secs_f64();
+        self.cpu_s = cpu_seconds().unwrap_or(self.cpu_s);
+        self.peak_rss_bytes = peak_rss_bytes().unwrap_or(self.peak_rss_bytes);
+    }
+
+    /// Writes `<run_dir>/stats/<node>.json` in one step, so that a reader never sees half a file.
+    pub(crate) fn write(&self, run_dir: &Path) -> std::io::Result<()> {
+        let dir = run_dir.join(STATS_DIR);
+        std::fs::create_dir_all(&dir)?;
+        let file_name = self.node.replace('/', "_");
+        let partial = dir.join(format!(".{file_name}.part"));
+        std::fs::write(&partial, serde_json::to_vec(self)?)?;
+        std::fs::rename(partial, dir.join(format!("{file_name}.json")))
+    }
+}
+
+/// User and system time of this process, all threads.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Fields after the command, which stands in parentheses and may hold spaces: 14 utime, 15 stime, in ticks of 10 ms.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) as f64 / 100.0)
+}
+
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kb| kb * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_this_process() {
+        let mut stats = NodeStats { node: "a/b".into(), ..Default::default() };
+        stats.measure(Instant::now());
+        assert!(stats.peak_rss_bytes > 1 << 20);
+        let dir = std::env::temp_dir().join(format!("gantry-stats-{}", std::process::id()));
+        stats.write(&dir).unwrap();
+        let back: NodeStats = serde_json::from_slice(&std::fs::read(dir.join("stats/a_b.json")).unwrap()).unwrap();
+        assert_eq!(back, stats);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
