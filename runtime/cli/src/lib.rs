@@ -1,0 +1,12 @@
+//! The `gantry` command, as a library: `tests/accuracy` and the tests call the same code.
+
+mod annotate;
+pub mod check;
+pub mod doctor;
+mod draw;
+pub mod failure;
+pub mod paths;
+pub mod probe;
+pub mod read;
+mod report;
+pub mod score;

@@ -1,0 +1,45 @@
+//! The `gantry` command.
+
+use clap::{Parser, Subcommand};
+use gantry::{check, doctor, probe, read, score};
+use std::process::ExitCode;
+
+/// Reads licence plates from many cameras on one machine.
+#[derive(Parser)]
+#[command(name = "gantry", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads the plates of video files or streams.
+    Read(read::ReadArgs),
+    /// Checks a graph file without starting anything; reports all faults at once.
+    Check(check::CheckArgs),
+    /// Says what this machine has and what is missing.
+    Doctor(doctor::DoctorArgs),
+    /// Opens a source and measures how it decodes here.
+    Probe(probe::ProbeArgs),
+    /// Compares readings with the truth: exact plates, characters, duplicates, false readings.
+    Score(score::ScoreArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Read(args) => read::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Probe(args) => probe::run(&args),
+        Command::Score(args) => score::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+

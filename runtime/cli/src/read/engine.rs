@@ -1,0 +1,195 @@
+//! Starts `dora run`, shows progress, ends it cleanly.
+
+use super::plan::Plan;
+use super::progress::Progress;
+use crate::failure::Failure;
+use gantry_node::{NodeStats, STATS_DIR};
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// After a node failed, the others get this long to end by themselves.
+const AFTER_FAULT: Duration = Duration::from_secs(3);
+/// dora asks for 10 s and kills after 15 s; then we end dora itself.
+const AFTER_STOP: Duration = Duration::from_secs(20);
+
+/// A fault that a node wrote into the run folder.
+#[derive(serde::Deserialize)]
+struct NodeFault {
+    message: String,
+    hint: Option<String>,
+}
+
+/// How the run ended.
+pub struct Outcome {
+    status: ExitStatus,
+    interrupted: bool,
+    faults: Vec<NodeFault>,
+    /// Things that people should know although the run went on: damaged input, lost messages.
+    pub warnings: Vec<String>,
+    stats: BTreeMap<String, NodeStats>,
+    seconds: f64,
+}
+
+impl Outcome {
+    /// The failure that the command ends with, if the run did not succeed.
+    pub fn failure(&self, plan: &Plan) -> Option<Failure> {
+        if let Some(fault) = self.faults.first() {
+            let more = if self.faults.len() > 1 { format!(" (and {} more)", self.faults.len() - 1) } else { String::new() };
+            let failure = Failure::failed(format!("{}{more}", fault.message));
+            return Some(match &fault.hint {
+                Some(hint) => failure.hint(format!("{hint}\nlogs: {}", plan.run_dir.display())),
+                None => failure.hint(format!("logs: {}", plan.run_dir.display())),
+            });
+        }
+        if self.interrupted {
+            return Some(Failure::interrupted(format!("interrupted; what was read until then is in {}", plan.out.display())));
+        }
+        if !self.status.success() {
+            return Some(Failure::failed(format!("dora ended with {}", self.status)).hint(format!("see {}", plan.run_dir.join("dora.log").display())));
+        }
+        None
+    }
+
+    /// Frames, speed, CPU.
+    pub fn print_summary(&self, plan: &Plan, readings: usize) {
+        let frames = decoded(&self.stats);
+        let cpu: f64 = self.stats.values().map(|s| s.cpu_s).sum();
+        let rss: u64 = self.stats.values().map(|s| s.peak_rss_bytes).sum();
+        println!(
+            "{readings} reading{} from {frames} frames in {:.1} s: {:.0} frames/s, {:.1} ms of CPU per frame, {:.2} GB at most -> {}",
+            if readings == 1 { "" } else { "s" },
+            self.seconds,
+            frames as f64 / self.seconds.max(1e-9),
+            1000.0 * cpu / (frames.max(1) as f64),
+            rss as f64 / 1e9,
+            plan.out.display()
+        );
+    }
+}
+
+/// Frames that the decoders of the run have delivered.
+pub fn decoded(stats: &BTreeMap<String, NodeStats>) -> u64 {
+    stats.values().filter(|s| s.kind == "decode").map(|s| s.rows_out.get("frames").copied().unwrap_or(0)).sum()
+}
+
+/// Runs the planned graph to its end.
+pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, Failure> {
+    let interrupts = Arc::new(AtomicUsize::new(0));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let count = interrupts.clone();
+        count_signal(signal, count)?;
+    }
+    let log = std::fs::File::create(plan.run_dir.join("dora.log")).map_err(|e| Failure::failed(format!("log file: {e}")))?;
+    let log_too = log.try_clone().map_err(|e| Failure::failed(format!("log file: {e}")))?;
+    let mut command = Command::new(&plan.dora);
+    command.arg("run").arg(&plan.graph).env(gantry_node::RUN_DIR_ENV, &plan.run_dir).current_dir(&plan.run_dir);
+    if let Some(library) = crate::paths::onnxruntime() {
+        command.env("ORT_DYLIB_PATH", library);
+    }
+    // A group of its own: Ctrl-C reaches dora once, from us.
+    command.stdin(Stdio::null()).stdout(log).stderr(log_too).process_group(0);
+    let started = Instant::now();
+    let child = command.spawn().map_err(|e| Failure::failed(format!("{}: {e}", plan.dora.display())).hint("run `cargo xtask setup`"))?;
+    let (status, interrupted) = wait(child, plan, &interrupts, quiet)?;
+    let stats = read_stats(&plan.run_dir);
+    let faults = read_faults(&plan.run_dir);
+    let warnings = warnings(&stats);
+    Ok(Outcome { status, interrupted, faults, warnings, stats, seconds: started.elapsed().as_secs_f64() })
+}
+
+fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> Result<(), Failure> {
+    let mut signals = signal_hook::iterator::Signals::new([signal]).map_err(|e| Failure::failed(format!("signal handler: {e}")))?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+        .map(|_| ())
+        .map_err(|e| Failure::failed(format!("signal thread: {e}")))
+}
+
+fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) -> Result<(ExitStatus, bool), Failure> {
+    let progress = Progress::new(plan, quiet);
+    let mut stopping: Option<Instant> = None;
+    let mut fault_seen: Option<Instant> = None;
+    let mut told = 0;
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| Failure::failed(format!("dora: {e}")))? {
+            progress.finish(decoded(&read_stats(&plan.run_dir)));
+            // A killed `dora run` leaves its nodes to their watchdogs; the group ends with it.
+            signal_group(&child, "KILL");
+            return Ok((status, told > 0));
+        }
+        let asked = interrupts.load(Ordering::SeqCst);
+        if asked > told {
+            told = asked;
+            signal_group_leader(&child, if asked == 1 { "INT" } else { "TERM" });
+            stopping.get_or_insert_with(Instant::now);
+            progress.say("stopping; once more to end at once");
+        }
+        if fault_seen.is_none() && plan.run_dir.join("faults").read_dir().is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "json")))) {
+            fault_seen = Some(Instant::now());
+        }
+        if stopping.is_none() && fault_seen.is_some_and(|t| t.elapsed() > AFTER_FAULT) {
+            signal_group_leader(&child, "INT");
+            stopping = Some(Instant::now());
+        }
+        if stopping.is_some_and(|t| t.elapsed() > AFTER_STOP) || told > 2 {
+            signal_group(&child, "KILL");
+        }
+        progress.update(&read_stats(&plan.run_dir));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// `kill` of util-linux rather than a system call: no unsafe code, and it happens once per run.
+fn signal_group_leader(child: &Child, signal: &str) {
+    let _ = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).stderr(Stdio::null()).status();
+}
+
+fn signal_group(child: &Child, signal: &str) {
+    let _ = Command::new("kill").arg(format!("-{signal}")).arg("--").arg(format!("-{}", child.id())).stderr(Stdio::null()).status();
+}
+
+/// The statistics of all nodes, by node id.
+pub fn read_stats(run_dir: &Path) -> BTreeMap<String, NodeStats> {
+    files(&run_dir.join(STATS_DIR)).filter_map(|text| serde_json::from_str::<NodeStats>(&text).ok()).map(|s| (s.node.clone(), s)).collect()
+}
+
+fn read_faults(run_dir: &Path) -> Vec<NodeFault> {
+    files(&run_dir.join("faults")).filter_map(|text| serde_json::from_str(&text).ok()).collect()
+}
+
+/// Contents of the complete JSON files of a folder, by name.
+fn files(dir: &Path) -> impl Iterator<Item = String> {
+    let mut paths: Vec<_> = dir.read_dir().into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
+    paths.sort();
+    paths.into_iter().filter_map(|p| std::fs::read_to_string(p).ok())
+}
+
+/// Counters that mean that something of the input or of the run was lost.
+fn warnings(stats: &BTreeMap<String, NodeStats>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (node, s) in stats {
+        for (name, n) in &s.counters {
+            let what = match name.as_str() {
+                "corrupt_packets" => "damaged packets in the file were skipped",
+                "decode_errors" => "parts of the video could not be decoded",
+                "gaps" => "frames are missing between messages",
+                "stale" => "frames were overwritten before they were read",
+                _ => continue,
+            };
+            if *n > 0 {
+                all.push(format!("{node}: {n} {what}"));
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,79 @@
+//! `gantry read`: plates from files or streams, through a graph that `dora run` runs.
+
+pub mod engine;
+pub mod plan;
+mod progress;
+mod readings;
+
+use crate::failure::Failure;
+use clap::Args;
+use std::path::PathBuf;
+
+pub use plan::Plan;
+pub use readings::{Reading, load};
+
+/// Arguments of `gantry read`.
+#[derive(Args)]
+pub struct ReadArgs {
+    /// Video files (or stream addresses); each is one camera, named after the file.
+    #[arg(required = true)]
+    sources: Vec<String>,
+    /// Where the readings go, one JSON object a line.
+    #[arg(long, default_value = "readings.jsonl")]
+    out: PathBuf,
+    /// Folder of the evidence crops (JPEG). Default: beside the readings, `<out>.evidence`.
+    #[arg(long)]
+    evidence: Option<PathBuf>,
+    /// The graph; its part named `_cam0` is repeated for each source.
+    #[arg(long)]
+    graph: Option<PathBuf>,
+    /// Skip this many seconds of each source.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
+    start: f64,
+    /// Read this many seconds of each source.
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Also write the video with boxes and plates drawn; several sources get `-<camera>` before the extension.
+    #[arg(long, value_name = "MP4")]
+    annotated: Option<PathBuf>,
+    /// Also write a page with the evidence crops and votes.
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
+    /// Parameter of a node for this run, e.g. `vote.MIN_CONFIDENCE=0.6`; may be repeated.
+    #[arg(long = "set", value_name = "NODE.NAME=VALUE")]
+    set: Vec<String>,
+    /// No progress bar and no table.
+    #[arg(long, short)]
+    quiet: bool,
+    /// Keep the folder with the generated graph, the logs and the statistics, and say where it is.
+    #[arg(long)]
+    keep_run: bool,
+}
+
+/// Plans, runs, reports.
+pub fn run(args: ReadArgs) -> Result<(), Failure> {
+    let plan = plan::plan(&args)?;
+    let outcome = engine::run(&plan, args.quiet)?;
+    let readings = readings::load(&plan.out)?;
+    if !args.quiet {
+        readings::print_table(&readings);
+        outcome.print_summary(&plan, readings.len());
+    }
+    for warning in &outcome.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(failure) = outcome.failure(&plan) {
+        return Err(failure);
+    }
+    if let Some(path) = &args.annotated {
+        crate::annotate::write(&plan, &readings, path, args.quiet)?;
+    }
+    if let Some(path) = &args.report {
+        crate::report::write(&readings, &plan.out, path)?;
+        if !args.quiet {
+            println!("report: {}", path.display());
+        }
+    }
+    plan.clean(args.keep_run);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! The project's own commands. `cargo xtask` without arguments lists them.
+
+mod setup;
+mod steps;
+
+use std::process::ExitCode;
+use steps::{Step, cargo, run, say};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo       set up, build, read the shipped clips as two cameras: table, annotated videos and a page in out/demo
+  test       set up, then formatting, clippy, unit, node, graph and whole-system tests
+  setup      Debian packages, the dora CLI and the ONNX Runtime library (into .gantry), a release build
+  generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
+  accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
+  bench      the graph beside a straight-line program: frames/s, CPU per frame, memory
+  help       this text
+
+Every command may be run again at once; what is there is not made again.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = arguments.first().map_or("help", String::as_str);
+    let rest = arguments.get(1..).unwrap_or_default();
+    let result = match command {
+        "setup" => setup::all().and_then(|()| setup::build()),
+        "demo" => demo(),
+        "test" => test(rest),
+        "generate" => generate(),
+        "accuracy" => tool("accuracy", rest),
+        "bench" => tool("bench-read", rest),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("unknown command `{other}`\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Two cameras, a table, two videos and a page.
+fn demo() -> Result<(), String> {
+    setup::all()?;
+    setup::build()?;
+    let root = steps::root();
+    let out = root.join("out/demo");
+    std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+    say("reading the shipped clips gate_day and road_day through graphs/read.yml");
+    let clips = root.join("tests/clips");
+    run(Step::new(root.join("target/release/gantry"))
+        .arg("read")
+        .arg(clips.join("gate_day.mp4"))
+        .arg(clips.join("road_day.mp4"))
+        .arg("--out")
+        .arg(out.join("readings.jsonl"))
+        .arg("--annotated")
+        .arg(out.join("annotated.mp4"))
+        .arg("--report")
+        .arg(out.join("report.html")))?;
+    say(&format!("readings, videos and the page are in {}", out.display()));
+    Ok(())
+}
+
+/// Everything that must hold before a change lands. Further arguments go to nextest.
+fn test(rest: &[String]) -> Result<(), String> {
+    setup::all()?;
+    say("formatting");
+    run(cargo("fmt").arg("--all").arg("--check"))?;
+    say("clippy");
+    run(cargo("clippy").args(["--release", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    say("building");
+    setup::build()?;
+    say("tests");
+    let has_nextest = std::process::Command::new("cargo-nextest").arg("--version").output().is_ok_and(|o| o.status.success());
+    if has_nextest {
+        run(cargo("nextest").args(["run", "--release", "--workspace", "--no-fail-fast"]).args(rest))
+    } else {
+        run(cargo("test").args(["--release", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]).args(rest))
+    }
+}
+
+fn generate() -> Result<(), String> {
+    setup::all()?;
+    // The contracts are part of `gantry`, so the nodes' tests write them before it is built.
+    run(cargo("test").args(["--release", "--quiet", "--workspace", "--exclude", "gantry", "--exclude", "gantry-graph", "--lib", "--tests", "--", "contract"]).env("GANTRY_REGENERATE", "1"))
+}
+
+/// Runs a program of `tests/`.
+fn tool(name: &str, rest: &[String]) -> Result<(), String> {
+    setup::all()?;
+    setup::build()?;
+    run(Step::new(steps::root().join("target/release").join(name)).args(rest))
+}

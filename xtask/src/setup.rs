@@ -1,0 +1,110 @@
+//! What a fresh machine lacks: Debian packages, the dora CLI, the ONNX Runtime library.
+
+use crate::steps::{Step, cargo, root, run, say};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The dora CLI must be the version of the dora crates (Cargo.toml): both check it when they meet.
+const DORA: &str = "dora-rs-cli==1.1.0";
+/// Any ONNX Runtime from 1.22 on fits the `ort` crate as it is configured; this one was measured.
+const ONNXRUNTIME: &str = "onnxruntime==1.32.0";
+/// FFmpeg to build and run, clang for its bindings, the ffmpeg command for the tests' odd files.
+const PACKAGES: &[&str] = &[
+    "clang",
+    "ffmpeg",
+    "libavcodec-dev",
+    "libavdevice-dev",
+    "libavfilter-dev",
+    "libavformat-dev",
+    "libavutil-dev",
+    "libclang-dev",
+    "libswresample-dev",
+    "libswscale-dev",
+    "pkg-config",
+];
+
+/// Installs what is missing.
+pub fn all() -> Result<(), String> {
+    debian_packages()?;
+    dora()?;
+    onnxruntime()
+}
+
+/// The programs and operators.
+pub fn build() -> Result<(), String> {
+    say("cargo build --release (the first time 10 to 20 minutes on 2 cores)");
+    run(cargo("build").args(["--release", "--workspace"]))
+}
+
+fn debian_packages() -> Result<(), String> {
+    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| !is_installed(p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err(format!("this is no Debian: install the equivalents of {} by hand", missing.join(" ")));
+    }
+    say(&format!("installing Debian packages: {}", missing.join(" ")));
+    apt(&["update", "-q"])?;
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+fn apt(arguments: &[&str]) -> Result<(), String> {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.starts_with(b"0"));
+    let step = if is_root { Step::new("apt-get") } else { Step::new("sudo").arg("apt-get") };
+    run(step.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_installed(package: &str) -> bool {
+    let output = Command::new("dpkg-query").args(["-W", "-f=${Status}", package]).stderr(Stdio::null()).output();
+    output.is_ok_and(|o| o.stdout.ends_with(b"install ok installed"))
+}
+
+/// A virtual environment of its own: the command is a Python entry script around dora's Rust code.
+fn dora() -> Result<(), String> {
+    let dir = root().join(".gantry/dora");
+    let program = dir.join("bin/dora");
+    let wanted = DORA.rsplit('=').next().unwrap_or_default();
+    let found = Command::new(&program).arg("--version").stderr(Stdio::null()).output();
+    if found.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(wanted)) {
+        return Ok(());
+    }
+    say(&format!("installing {DORA} into .gantry/dora"));
+    run(Step::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))
+        .map_err(|e| format!("{e}; dora's wheel needs Python 3.11 or newer with venv (Debian: python3-venv)"))?;
+    run(Step::new(dir.join("bin/pip")).args(["install", "--quiet", DORA]))
+}
+
+/// The library out of the wheel; the rest of the wheel is Python.
+fn onnxruntime() -> Result<(), String> {
+    let dir = root().join(".gantry/onnxruntime");
+    if onnxruntime_in(&dir).is_some() {
+        return Ok(());
+    }
+    say(&format!("fetching the library of {ONNXRUNTIME} into .gantry/onnxruntime"));
+    let wheel = root().join(".gantry/wheel");
+    std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    run(Step::new(root().join(".gantry/dora/bin/pip")).args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(&wheel).arg(ONNXRUNTIME))?;
+    let unpack = "import glob, os, shutil, sys, zipfile
+wheel, out = sys.argv[1:]
+names = glob.glob(os.path.join(wheel, 'onnxruntime-*.whl'))
+with zipfile.ZipFile(names[0]) as z:
+    for name in z.namelist():
+        base = os.path.basename(name)
+        if base.startswith('libonnxruntime') and '.so' in base:
+            part = os.path.join(out, '.' + base)
+            with z.open(name) as source, open(part, 'wb') as target:
+                shutil.copyfileobj(source, target)
+            os.rename(part, os.path.join(out, base))
+";
+    run(Step::new("python3").arg("-c").arg(unpack).arg(&wheel).arg(&dir))?;
+    let _ = std::fs::remove_dir_all(&wheel);
+    onnxruntime_in(&dir).map(|_| ()).ok_or_else(|| format!("{ONNXRUNTIME}: no libonnxruntime.so in the wheel for this machine"))
+}
+
+/// The library in that folder.
+pub fn onnxruntime_in(dir: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    let is_library = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so"));
+    entries.filter_map(|e| Some(e.ok()?.path())).find(is_library)
+}
