@@ -10,6 +10,9 @@
 //! **SQLite.** Tables `readings` and `votes`; WAL, so others can read meanwhile. A reading is written once per run however
 //! often it arrives (unique by run, camera, track and first frame); the run is the name of the run folder.
 //!
+//! **Tracks.** With the optional input `tracks` and the parameter `TRACKS`, the boxes of every frame go to a JSON Lines file:
+//! `gantry read --annotated` draws them.
+//!
 //! A disk that is full or a folder that cannot be written ends the node with a message; what was written before stays intact.
 //!
 //! ```yaml
@@ -26,6 +29,7 @@ pub mod evidence;
 pub mod jsonl;
 pub mod record;
 pub mod sqlite;
+pub mod tracks;
 
 pub use contract::CONTRACT;
 pub use record::{Record, VoteRecord};
@@ -35,7 +39,8 @@ use crate::jsonl::{Jsonl, Order};
 use crate::sqlite::Sqlite;
 use gantry_contract::Contract;
 use gantry_frames::Mode;
-use gantry_messages::ReadingRow;
+use crate::tracks::TracksFile;
+use gantry_messages::{ReadingRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -50,6 +55,8 @@ pub struct Params {
     pub sqlite: PathBuf,
     #[serde(default)]
     pub evidence_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub tracks: Option<PathBuf>,
     pub fsync: bool,
 }
 
@@ -58,6 +65,7 @@ pub struct Store {
     jsonl: Option<Jsonl>,
     sqlite: Option<Sqlite>,
     evidence: Option<Evidence>,
+    tracks: Option<TracksFile>,
 }
 
 const HINT: &str = "make room or name another place in `JSONL`, `SQLITE` or `EVIDENCE_DIR`; readings written so far are complete";
@@ -79,10 +87,17 @@ impl Stage for Store {
         let beside = if wants("jsonl") { &params.jsonl } else { &params.sqlite };
         let evidence =
             params.evidence_dir.as_ref().map(|d| Evidence::open(d, beside.parent())).transpose().map_err(|e| hinted(e.into()))?;
-        Ok(Self { jsonl, sqlite, evidence })
+        let tracks = params.tracks.as_ref().map(|p| TracksFile::create(p).map_err(|e| hinted(Fault::from(e).context(p.display().to_string())))).transpose()?;
+        Ok(Self { jsonl, sqlite, evidence, tracks })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        if input.port == "tracks" {
+            return match &mut self.tracks {
+                Some(file) => file.write(&input.rows::<TracksRow>()?).map_err(|e| Fault::from(e).context("tracks").hint(HINT)),
+                None => Ok(()),
+            };
+        }
         let rows = input.rows::<ReadingRow>()?;
         let mut records: Vec<(&ReadingRow, Record)> = Vec::with_capacity(rows.len());
         for row in rows.iter().filter(|r| !r.end) {
@@ -111,6 +126,7 @@ impl Stage for Store {
         // Both are tried, the first failure is told.
         let jsonl = self.jsonl.as_mut().map_or(Ok(()), Jsonl::finish).map_err(|e| Fault::from(e).hint(HINT));
         let sqlite = self.sqlite.as_mut().map_or(Ok(()), Sqlite::finish).map_err(|e| Fault::from(e).hint(HINT));
-        jsonl.and(sqlite)
+        let tracks = self.tracks.as_mut().map_or(Ok(()), TracksFile::finish).map_err(|e| Fault::from(e).context("tracks").hint(HINT));
+        jsonl.and(sqlite).and(tracks)
     }
 }
