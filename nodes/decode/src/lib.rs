@@ -21,16 +21,18 @@ pub use contract::CONTRACT;
 pub use slots::{SlotPlan, plan_slots};
 pub use stream::{Arrival, Order, Picture, Stream};
 
-use gantry_frames::{BeginWriteError, FrameMeta, Mode, Pool, SourceName};
+use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, Pool, PoolConfig, SourceName};
 use gantry_media::{DecodeStats, DecoderChoice, DecoderOptions, MediaError, Path, PoolAllocator, choose};
 use gantry_messages::{FrameRow, PacketRow};
-use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
+use gantry_node::{Consumer, Context, Fault, Input, Outputs, Stage, Work};
 use serde::Deserialize;
 use std::sync::Arc;
 use tracing::{info, warn};
 
 /// Slots that are reserved before a packet: a packet gives one picture, VP9 and field-coded video now and then two.
 const RESERVE: usize = 2;
+/// Slots that the harness lets each consumer hold at once.
+const CONSUMER_MAX_HELD: u32 = 8;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -241,6 +243,7 @@ impl Decode {
             decoder_held: held,
             group: self.params.group_frames as u32,
             cameras,
+            fewest: self.fewest_slots(held),
         };
         let slots = plan_slots(&plan);
         let pool = self.context.pool_holding("frames", slots, bytes, held)?;
@@ -250,6 +253,13 @@ impl Decode {
             self.retired.push(old);
         }
         Ok(())
+    }
+
+    /// Fewest slots that the mode needs for the consumers that the graph declares.
+    fn fewest_slots(&self, held: u32) -> u32 {
+        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: CONSUMER_MAX_HELD, queue_size: c.queue_size };
+        let consumers: Vec<ConsumerSpec> = self.context.consumers("frames").iter().map(spec).collect();
+        PoolConfig::min_slots(self.context.mode, &consumers, held)
     }
 
     /// Sees to it that the decoder does not have to wait for slots; sends what is finished before waiting.

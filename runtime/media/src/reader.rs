@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct FrameReader {
     demuxer: Demuxer,
     decoder: SoftwareDecoder<HeapAllocator>,
+    options: DecoderOptions,
     clock: PtsClock,
     ended: bool,
     frame: u64,
@@ -66,10 +67,18 @@ impl FrameReader {
     /// # Errors
     /// As [`Demuxer::open`] and [`SoftwareDecoder::open`].
     pub fn open(source: &str) -> Result<Self, MediaError> {
+        Self::open_with(source, DecoderOptions::default())
+    }
+
+    /// [`FrameReader::open`] with options for the decoder.
+    ///
+    /// # Errors
+    /// As [`FrameReader::open`].
+    pub fn open_with(source: &str, options: DecoderOptions) -> Result<Self, MediaError> {
         let demuxer = Demuxer::open(source, &OpenOptions::default())?;
-        let decoder = SoftwareDecoder::open(demuxer.info(), DecoderOptions::default(), Arc::new(HeapAllocator))?;
+        let decoder = SoftwareDecoder::open(demuxer.info(), options, Arc::new(HeapAllocator))?;
         let clock = PtsClock::new(demuxer.info().fps);
-        Ok(Self { demuxer, decoder, clock, ended: false, frame: 0, ready: VecDeque::new() })
+        Ok(Self { demuxer, decoder, options, clock, ended: false, frame: 0, ready: VecDeque::new() })
     }
 
     /// What the container says.
@@ -110,7 +119,7 @@ impl FrameReader {
                     if packet.info_changed {
                         self.decoder.send_end()?;
                         self.collect()?;
-                        self.decoder = SoftwareDecoder::open(self.demuxer.info(), DecoderOptions::default(), Arc::new(HeapAllocator))?;
+                        self.decoder = SoftwareDecoder::open(self.demuxer.info(), self.options, Arc::new(HeapAllocator))?;
                     }
                     self.decoder.send(&packet)?;
                 }

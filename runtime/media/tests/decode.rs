@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Folder, ffmpeg, reference, source};
-use gantry_media::{DecodeStats, FrameReader, MediaError, OwnedFrame};
+use gantry_media::{DecodeStats, DecoderOptions, FrameReader, MediaError, OwnedFrame};
 use std::path::Path;
 
 struct Read {
@@ -23,7 +23,11 @@ fn append(frame: &OwnedFrame, bytes: &mut Vec<u8>) {
 }
 
 fn read(file: &Path) -> Read {
-    let mut reader = FrameReader::open(file.to_str().unwrap()).unwrap();
+    read_with(file, DecoderOptions::default())
+}
+
+fn read_with(file: &Path, options: DecoderOptions) -> Read {
+    let mut reader = FrameReader::open_with(file.to_str().unwrap(), options).unwrap();
     let (mut bytes, mut sizes, mut times) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(frame) = reader.next_frame().unwrap() {
         assert_eq!(frame.frame as usize, sizes.len());
@@ -64,6 +68,15 @@ fn eight_bit_420_is_decoded_in_place_and_equals_ffmpeg_bit_for_bit() {
         assert_eq!(got.times[0], 0, "{name}");
         assert!((got.times[29] - 29 * 40_000_000).abs() < 2_000_000, "{name}: {}", got.times[29]);
     }
+}
+
+#[test]
+fn several_threads_give_the_same_pictures_in_the_same_order() {
+    let folder = Folder::new("threads");
+    let file = ffmpeg(&format!("{} -c:v libx264 -bf 3 -pix_fmt yuv420p", source("320x180", 60)), &folder.file("threads.mp4"));
+    let (one, four) = (read(&file), read_with(&file, DecoderOptions { threads: 4, ..DecoderOptions::default() }));
+    assert_eq!((four.stats.direct, &four.times), (60, &one.times));
+    assert!(one.bytes == four.bytes);
 }
 
 #[test]
