@@ -140,7 +140,7 @@ fn all(name: &str, miss: f32, jitter: f32, phantoms: f32) -> Outcome {
     sum
 }
 
-const CLIPS: [&str; 2] = ["gate_day", "road_day"];
+const CLIPS: [&str; 3] = ["gate_day", "road_day", "carpark_dusk"];
 
 #[test]
 fn a_good_detector_gives_one_id_per_plate() {
