@@ -4,47 +4,73 @@ use gantry_contract::{Arity, Contract, choice_param, f64_param, file_param, inpu
 pub const CONTRACT: Contract = Contract {
     name: text("detect"),
     summary: text("Finds vehicles and plates in the frames of many cameras."),
-    inputs: list(&[input(
+    inputs: list(
+        const {
+            &[input(
         "frames",
         "frames/v1",
         Arity::Many,
         "tensor of the model's input: u8, f16 or f32, [1, 3, H, W] planar or [1, H, W, 3] interleaved, RGB full range; the model's own H and W",
     )
-    .holding(1)]),
-    outputs: list(&[output(
-        "detections",
-        "detections/v1",
-        "one row per frame, in frame order per camera, without boxes when nothing is found; boxes in source pixels, cut at the picture's edge",
-    )]),
-    params: list(&[
-        file_param(
-            "model",
-            Some("../models/detector.onnx"),
-            false,
-            "ONNX detector: a YOLO11/v8 export or an end-to-end export; class names and input size come from its metadata",
-        ),
-        f64_param("min_plate_confidence", "", 0.0, 1.0, 0.25, "drop plates below this score").live(),
-        f64_param("min_vehicle_confidence", "", 0.0, 1.0, 0.25, "drop vehicles below this score").live(),
-        f64_param("nms_iou", "", 0.0, 1.0, 0.5, "boxes of plates, or of vehicles, that overlap by more than this are one").live(),
-        int_param("max_detections", "", 1, 1000, 64, "most boxes per frame, best first").live(),
-        int_param("max_batch", "frames", 1, 64, 8, "most frames in one message, and on a GPU in one run; on the CPU each frame is a run of its own"),
-        int_param("max_wait_ms", "ms", 0, 1000, 5, "live mode on a GPU: longest wait for a batch to fill").live(),
-        int_param("threads", "", 1, 64, 1, "threads of one run; a fixed number, so that results do not depend on the machine's cores"),
-        choice_param(
-            "device",
-            &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")],
-            "auto",
-            "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
-        ),
-        list_param(
-            "plate_classes",
-            &[text("plate"), text("license_plate"), text("licence_plate"), text("number_plate")],
-            "classes of the model that are plates; case does not matter, space and - count as _",
-        ),
-        list_param(
-            "vehicle_classes",
-            &[text("vehicle"), text("car"), text("truck"), text("bus"), text("motorcycle"), text("motorbike"), text("van")],
-            "classes of the model that are vehicles",
-        ),
-    ]),
+    .holding(1)]
+        },
+    ),
+    outputs: list(
+        const {
+            &[output(
+                "detections",
+                "detections/v1",
+                "one row per frame, in frame order per camera, without boxes when nothing is found; boxes in source pixels, cut at the picture's edge",
+            )]
+        },
+    ),
+    params: list(
+        const {
+            &[
+                file_param(
+                    "model",
+                    Some("../models/detector.onnx"),
+                    false,
+                    "ONNX detector: a YOLO11/v8 export or an end-to-end export; class names and input size come from its metadata",
+                ),
+                f64_param("min_plate_confidence", "", 0.0, 1.0, 0.25, "drop plates below this score").live(),
+                f64_param("min_vehicle_confidence", "", 0.0, 1.0, 0.25, "drop vehicles below this score").live(),
+                f64_param("nms_iou", "", 0.0, 1.0, 0.5, "boxes of plates, or of vehicles, that overlap by more than this are one").live(),
+                int_param("max_detections", "", 1, 1000, 64, "most boxes per frame, best first").live(),
+                int_param(
+                    "max_batch",
+                    "frames",
+                    1,
+                    64,
+                    8,
+                    "most frames in one message, and on a GPU in one run; on the CPU each frame is a run of its own",
+                ),
+                int_param("max_wait_ms", "ms", 0, 1000, 5, "live mode on a GPU: longest wait for a batch to fill").live(),
+                int_param(
+                    "threads",
+                    "",
+                    1,
+                    64,
+                    1,
+                    "threads of one run; a fixed number, so that results do not depend on the machine's cores",
+                ),
+                choice_param(
+                    "device",
+                    const { &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")] },
+                    "auto",
+                    "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
+                ),
+                list_param(
+                    "plate_classes",
+                    const { &[text("plate"), text("license_plate"), text("licence_plate"), text("number_plate")] },
+                    "classes of the model that are plates; case does not matter, space and - count as _",
+                ),
+                list_param(
+                    "vehicle_classes",
+                    const { &[text("vehicle"), text("car"), text("truck"), text("bus"), text("motorcycle"), text("motorbike"), text("van")] },
+                    "classes of the model that are vehicles",
+                ),
+            ]
+        },
+    ),
 };

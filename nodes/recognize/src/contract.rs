@@ -4,33 +4,52 @@ use gantry_contract::{Arity, Contract, choice_param, f64_param, file_param, inpu
 pub const CONTRACT: Contract = Contract {
     name: text("recognize"),
     summary: text("Reads the text of plate crops, every variant by itself."),
-    inputs: list(&[input(
-        "crops",
-        "crops/v1",
-        Arity::Many,
-        "per crop one buffer: u8 tensor [V, H, W] grey, one picture per name in `variants`, or a single RGB8 or GRAY picture",
-    )
-    .holding(1)]),
-    outputs: list(&[output(
-        "texts",
-        "texts/v1",
-        "one row per row of crops, in the same order: per crop one read per variant, with candidates per character",
-    )]),
-    params: list(&[
-        file_param(
-            "model",
-            Some("../models/reader.onnx"),
-            false,
-            "ONNX reader with a CTC head or fixed slots; alphabet and layout come from its metadata or a sidecar file beside it",
-        ),
-        int_param("top_k", "", 1, 10, 3, "candidates per character").live(),
-        f64_param("min_confidence", "", 0.0, 1.0, 0.0, "drop reads of a variant below this confidence").live(),
-        int_param("threads", "", 1, 64, 1, "threads of one run; a fixed number, so that results do not depend on the machine's cores"),
-        choice_param(
-            "device",
-            &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")],
-            "auto",
-            "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
-        ),
-    ]),
+    inputs: list(
+        const {
+            &[input(
+                "crops",
+                "crops/v1",
+                Arity::Many,
+                "per crop one buffer: u8 tensor [V, H, W] grey, one picture per name in `variants`, or a single RGB8 or GRAY picture",
+            )
+            .holding(1)]
+        },
+    ),
+    outputs: list(
+        const {
+            &[output(
+                "texts",
+                "texts/v1",
+                "one row per row of crops, in the same order: per crop one read per variant, with candidates per character",
+            )]
+        },
+    ),
+    params: list(
+        const {
+            &[
+                file_param(
+                    "model",
+                    Some("../models/reader.onnx"),
+                    false,
+                    "ONNX reader with a CTC head or fixed slots; alphabet and layout come from its metadata or a sidecar file beside it",
+                ),
+                int_param("top_k", "", 1, 10, 3, "candidates per character").live(),
+                f64_param("min_confidence", "", 0.0, 1.0, 0.0, "drop reads of a variant below this confidence").live(),
+                int_param(
+                    "threads",
+                    "",
+                    1,
+                    64,
+                    1,
+                    "threads of one run; a fixed number, so that results do not depend on the machine's cores",
+                ),
+                choice_param(
+                    "device",
+                    const { &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")] },
+                    "auto",
+                    "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
+                ),
+            ]
+        },
+    ),
 };
