@@ -258,6 +258,7 @@ fn view(value: &DynValue) -> ort::Result<OutputView<'_>> {
     Ok(OutputView { shape: Vec::new(), data: Cow::Borrowed(&[]) })
 }
 
+#[allow(clippy::result_large_err, reason = "ort's own error type, once per model")]
 fn configure(builder: SessionBuilder, options: &Options) -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
     builder
         .with_intra_threads(options.threads.max(1))?
