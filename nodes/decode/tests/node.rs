@@ -271,6 +271,53 @@ fn a_file_of_which_nothing_decodes_is_an_error_with_a_hint() {
 }
 
 #[test]
+fn two_cameras_share_a_decoder_node_and_each_comes_as_if_alone() {
+    let folder = Folder::new("two");
+    let files = [
+        folder.clip("a.mp4", &format!("-f lavfi -i testsrc2=size=320x180:rate=25 -frames:v 60 {H264}")),
+        folder.clip("b.mp4", &format!("-f lavfi -i testsrc2=size=426x240:rate=30 -frames:v 45 {H264}")),
+    ];
+    let names = ["cam0", "cam1"];
+    let mut cameras: Vec<Camera> = (0..2).map(|i| camera(&files[i], &folder.0, &[("NAME", names[i])]).unwrap()).collect();
+    let context = Context::for_test("decode0", Mode::Lossless, &folder.0).with_consumer("frames", "reader");
+    let mut decode = Decode::open(params::<Decode>(&[]), &context).unwrap();
+    let client = reader(&folder.0);
+    let (mut from_camera, mut from_decode) = (Outputs::collector(), Outputs::collector());
+    let (mut bytes, mut ends, mut done) = ([Vec::new(), Vec::new()], Vec::new(), [false; 2]);
+    for _ in 0..10_000 {
+        for (i, camera) in cameras.iter_mut().enumerate() {
+            if done[i] {
+                continue;
+            }
+            done[i] = camera.work(&mut from_camera).unwrap() == Work::Done;
+            let packets = from_camera.taken::<PacketRow>("packets");
+            decode.on_input(&Input::of("packets", &packets), &mut from_decode).unwrap();
+        }
+        while decode.work(&mut from_decode).unwrap() == Work::Again {}
+        for row in from_decode.taken::<FrameRow>("frames") {
+            let of = names.iter().position(|n| *n == row.source).unwrap();
+            if row.end {
+                ends.push((of, row.frame));
+            } else {
+                bytes[of].extend(pixels(&client, &row));
+            }
+        }
+        let credits = Input::of("credit", &from_decode.taken::<CreditRow>("credit"));
+        for camera in &mut cameras {
+            camera.on_input(&credits, &mut from_camera).unwrap();
+        }
+        if done == [true; 2] {
+            break;
+        }
+    }
+    ends.sort_unstable();
+    assert_eq!(ends, [(0, 60), (1, 45)]);
+    for (got, file) in bytes.iter().zip(&files) {
+        assert!(*got == reference(file), "pixels of {} differ", file.display());
+    }
+}
+
+#[test]
 fn asking_for_nvdec_without_a_gpu_is_refused_with_a_hint() {
     let folder = Folder::new("nvdec");
     let context = Context::for_test("decode0", Mode::Lossless, &folder.0);

@@ -155,7 +155,7 @@ unsafe fn fill<A: FrameAllocator>(buffers: &Arc<Buffers<A>>, context: *mut sys::
     // No slot now: FFmpeg's own memory keeps the decoder going, and `receive` asks again (and says why not) when it copies.
     let Ok(slot) = buffers.allocator.allocate(geometry.bytes) else { return false };
     let start = slot.as_mut_ptr();
-    if slot.len() < geometry.bytes || start as usize % PLANE_ALIGN != 0 {
+    if slot.len() < geometry.bytes || !(start as usize).is_multiple_of(PLANE_ALIGN) {
         return false;
     }
     let held = Box::new(Held { buffers: buffers.clone(), address: start as usize, hold: slot.hold() });

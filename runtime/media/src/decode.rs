@@ -330,7 +330,7 @@ impl<A: FrameAllocator> SoftwareDecoder<A> {
                 return Ok(whole(slot, layout, Path::Direct));
             }
         }
-        let (w, h) = if self.rotation_deg % 180 == 0 { (width, height) } else { (height, width) };
+        let (w, h) = if self.rotation_deg.is_multiple_of(180) { (width, height) } else { (height, width) };
         let made = if planar { colour } else { converted_colour(frame, colour) };
         let layout = Layout::packed(PixelFormat::I420, w, h, made).map_err(|_| MediaError::Size { width, height })?;
         let Layout::Image(image) = layout else { return Err(MediaError::Size { width, height }) };

@@ -324,7 +324,7 @@ fn side_data(packet: &sys::AVPacket, kind: sys::AVPacketSideDataType) -> Option<
     // SAFETY: the packet is valid; FFmpeg returns null or `size` bytes that live as long as the packet.
     unsafe {
         let bytes = sys::av_packet_get_side_data(packet, kind, &mut size);
-        if bytes.is_null() { None } else { Some(std::slice::from_raw_parts(bytes, size as usize).to_vec()) }
+        if bytes.is_null() { None } else { Some(std::slice::from_raw_parts(bytes, size).to_vec()) }
     }
 }
 
@@ -339,7 +339,7 @@ fn rotation(stream: *const sys::AVStream) -> u32 {
     let degrees = unsafe {
         let mut size = 0;
         let matrix = sys::av_stream_get_side_data(stream, sys::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, &mut size);
-        if matrix.is_null() || (size as usize) < 36 { 0.0 } else { sys::av_display_rotation_get(matrix.cast()) }
+        if matrix.is_null() || size < 36 { 0.0 } else { sys::av_display_rotation_get(matrix.cast()) }
     };
     if degrees.is_nan() { 0 } else { (((-degrees / 90.0).round() as i64).rem_euclid(4) * 90) as u32 }
 }

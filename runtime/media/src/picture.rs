@@ -101,7 +101,7 @@ pub fn deinterlace(from: PlaneRef<'_>, to: &mut PlaneMut<'_>, keep_top: bool) {
         let below = if y + 1 < from.height { y + 1 } else { y - 1 };
         let (above, below) = (from.row(above), from.row(below));
         for ((out, a), b) in to.row(y).iter_mut().zip(above).zip(below) {
-            *out = ((u16::from(*a) + u16::from(*b) + 1) / 2) as u8;
+            *out = (u16::from(*a) + u16::from(*b)).div_ceil(2) as u8;
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn turned(bytes: &[u8], width: usize, height: usize, degrees: u32) -> Vec<u8> {
-        let (w, h) = if degrees % 180 == 0 { (width, height) } else { (height, width) };
+        let (w, h) = if degrees.is_multiple_of(180) { (width, height) } else { (height, width) };
         let mut out = vec![0; w * h];
         rotate(plane(bytes, width, width, height), &mut PlaneMut { bytes: &mut out, stride: w, width: w, height: h }, degrees);
         out
