@@ -1,0 +1,82 @@
+//! One plate from frame to slot.
+
+use crate::geometry::{Sizes, levelled, target, window};
+use gantry_images::{
+    Cutter, Gray, LegibilityScratch, Rgb, Shear, SlantScratch, Yuv, encode_jpeg, estimate_slant, gray_from_rgb, legibility,
+};
+use gantry_messages::BoxXyxy;
+use gantry_node::Fault;
+
+/// Height of the picture that the slope is estimated from, in px.
+const SLANT_HEIGHT: usize = 48;
+/// Below this slope (1.4 degrees) levelling changes nothing that matters.
+const MIN_SLOPE: f64 = 0.025;
+/// The edges must line up this much better than level ones; 1.0 is no better. Below, a border or a shadow could be followed.
+const MIN_GAIN: f32 = 1.3;
+
+/// How a plate is cut; decided before the slot is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    window: gantry_images::Window,
+    slope: f64,
+    /// Width of the crop in px.
+    pub width: usize,
+    /// Height of the crop in px.
+    pub height: usize,
+}
+
+/// Scratch of all steps.
+#[derive(Debug, Default)]
+pub struct Cutting {
+    cutter: Cutter,
+    slant: SlantScratch,
+    legibility: LegibilityScratch,
+    grey: Vec<u8>,
+}
+
+impl Cutting {
+    /// Looks at the plate and decides what to cut. `plate` is in pixels of `frame`.
+    pub fn plan(&mut self, frame: &Yuv<'_>, plate: &BoxXyxy, sizes: &Sizes, rectify: bool) -> Plan {
+        let mut cut = window(plate, sizes.margin);
+        let slope = if rectify { self.slope(frame, &cut) } else { 0.0 };
+        if slope != 0.0 {
+            cut = levelled(&cut, slope);
+        }
+        let (width, height) = target(&cut, sizes);
+        Plan { window: cut, slope, width, height }
+    }
+
+    fn slope(&mut self, frame: &Yuv<'_>, cut: &gantry_images::Window) -> f64 {
+        let height = SLANT_HEIGHT.min(cut.height.round() as usize).max(1);
+        let width = ((cut.width * height as f64 / cut.height).round() as usize).clamp(1, 8 * height);
+        self.grey.resize(width * height, 0);
+        self.cutter.luma(frame, cut, width, height, &mut self.grey);
+        let Ok(picture) = Gray::new(&self.grey, width, height, width) else { return 0.0 };
+        match estimate_slant(&mut self.slant, &picture) {
+            Some(s) if s.gain >= MIN_GAIN && f64::from(s.slope.abs()) >= MIN_SLOPE => f64::from(s.slope),
+            _ => 0.0,
+        }
+    }
+
+    /// Cuts into `out`, RGB rows `stride` bytes apart; returns the legibility.
+    ///
+    /// # Errors
+    /// If `out` is too short.
+    pub fn cut(&mut self, frame: &Yuv<'_>, plan: &Plan, out: &mut [u8], stride: usize) -> Result<f32, Fault> {
+        if out.len() < stride * plan.height {
+            return Err(Fault::new(format!("a slot of {} bytes is too short for a crop of {}x{}", out.len(), plan.width, plan.height)));
+        }
+        self.cutter.rgb(frame, &plan.window, Shear(plan.slope), plan.width, plan.height, out, stride);
+        self.grey.resize(plan.width * plan.height, 0);
+        gray_from_rgb(&Rgb::new(out, plan.width, plan.height, stride)?, &mut self.grey);
+        Ok(legibility(&mut self.legibility, &Gray::new(&self.grey, plan.width, plan.height, plan.width)?))
+    }
+
+    /// JPEG of a crop that was cut.
+    ///
+    /// # Errors
+    /// If the encoder fails.
+    pub fn evidence(&self, plan: &Plan, pixels: &[u8], stride: usize, quality: u8) -> Result<Vec<u8>, Fault> {
+        Ok(encode_jpeg(&Rgb::new(pixels, plan.width, plan.height, stride)?, quality)?)
+    }
+}

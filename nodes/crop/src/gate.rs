@@ -1,0 +1,125 @@
+//! Which plates are read: pure decisions from tracks, by frame number, so that the same tracks always give the same crops.
+
+use gantry_messages::{BoxXyxy, Track};
+use std::collections::BTreeMap;
+
+/// A plate this much taller than any before is worth a read beyond the limit.
+const TALLER: f32 = 1.10;
+/// A crop this much more legible than any before is the track's new evidence.
+const MORE_LEGIBLE: f32 = 1.05;
+
+/// Limits of the gate: parameters of the node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Matched frames before the first read.
+    pub min_track_frames: u32,
+    /// Score of the plate.
+    pub min_plate_confidence: f32,
+    /// Frames from read to read.
+    pub read_every_frames: u64,
+    /// Reads before only a taller plate counts.
+    pub max_crops_per_track: u32,
+}
+
+/// What is remembered of the tracks of one camera.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    tracks: BTreeMap<u64, Seen>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    crops: u32,
+    last_frame: u64,
+    tallest_px: f32,
+    legibility: Option<f32>,
+}
+
+impl Gate {
+    /// The plate of `track` to read in `frame`, if it is to be read; takes note of it.
+    pub fn admit(&mut self, limits: &Limits, frame: u64, track: &Track) -> Option<BoxXyxy> {
+        let plate = track.plate_in_source.filter(|_| track.matched)?;
+        let height = plate.height();
+        let large_enough = plate.width() >= 4.0 && height >= 4.0 && plate.width().is_finite() && height.is_finite();
+        if !large_enough || track.age_frames < limits.min_track_frames || track.plate_confidence < limits.min_plate_confidence {
+            return None;
+        }
+        let seen = self.tracks.entry(track.track_id).or_default();
+        if seen.crops > 0 && frame < seen.last_frame.saturating_add(limits.read_every_frames) {
+            return None;
+        }
+        if seen.crops >= limits.max_crops_per_track && height < seen.tallest_px * TALLER {
+            return None;
+        }
+        seen.crops += 1;
+        seen.last_frame = frame;
+        seen.tallest_px = seen.tallest_px.max(height);
+        Some(plate)
+    }
+
+    /// Whether a crop of that legibility is the track's best so far by 5 % or its first; takes note of it.
+    pub fn is_evidence(&mut self, track_id: u64, legibility: f32) -> bool {
+        let seen = self.tracks.entry(track_id).or_default();
+        let better = seen.legibility.is_none_or(|best| legibility > best * MORE_LEGIBLE);
+        if better {
+            seen.legibility = Some(legibility);
+        }
+        better
+    }
+
+    /// Forgets a track that is over.
+    pub fn end(&mut self, track_id: u64) {
+        self.tracks.remove(&track_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { min_track_frames: 5, min_plate_confidence: 0.75, read_every_frames: 2, max_crops_per_track: 3 };
+
+    fn track(age_frames: u32, plate_confidence: f32, height: f32) -> Track {
+        Track {
+            track_id: 1,
+            age_frames,
+            matched: true,
+            vehicle_in_source: None,
+            vehicle_confidence: 0.0,
+            plate_in_source: Some(BoxXyxy::new(10.0, 10.0, 110.0, 10.0 + height)),
+            plate_confidence,
+            plate_frames: age_frames,
+        }
+    }
+
+    #[test]
+    fn opens_at_five_frames_and_a_confidence_of_three_quarters() {
+        let mut gate = Gate::default();
+        assert!(gate.admit(&LIMITS, 4, &track(4, 0.9, 30.0)).is_none());
+        assert!(gate.admit(&LIMITS, 5, &track(5, 0.74, 30.0)).is_none());
+        assert!(gate.admit(&LIMITS, 6, &Track { matched: false, ..track(6, 0.9, 30.0) }).is_none());
+        assert!(gate.admit(&LIMITS, 7, &Track { plate_in_source: None, ..track(6, 0.9, 30.0) }).is_none());
+        assert!(gate.admit(&LIMITS, 8, &track(5, 0.75, 30.0)).is_some());
+    }
+
+    #[test]
+    fn reads_every_second_frame_and_after_three_only_a_plate_ten_percent_taller() {
+        let mut gate = Gate::default();
+        let read: Vec<u64> = (0..20).filter(|&f| gate.admit(&LIMITS, f, &track(9, 0.9, 30.0)).is_some()).collect();
+        assert_eq!(read, [0, 2, 4]);
+        assert!(gate.admit(&LIMITS, 20, &track(9, 0.9, 32.0)).is_none());
+        assert!(gate.admit(&LIMITS, 21, &track(9, 0.9, 33.5)).is_some());
+        assert!(gate.admit(&LIMITS, 24, &track(9, 0.9, 34.0)).is_none());
+        gate.end(1);
+        assert!(gate.admit(&LIMITS, 25, &track(9, 0.9, 10.0)).is_some());
+    }
+
+    #[test]
+    fn the_first_crop_is_evidence_and_then_only_one_that_is_five_percent_better() {
+        let mut gate = Gate::default();
+        let kept: Vec<bool> = [0.30, 0.31, 0.32, 0.2, 0.33, 0.35].map(|l| gate.is_evidence(1, l)).into();
+        assert_eq!(kept, [true, false, true, false, false, true]);
+        let mut gate = Gate::default();
+        assert!(gate.is_evidence(1, 0.0));
+    }
+}

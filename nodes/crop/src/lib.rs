@@ -1,0 +1,290 @@
+//! Cuts plates from full-size frames.
+//!
+//! For each frame it waits for the frame's tracks. A track's plate is read when the gate lets it through (`min_track_frames`,
+//! `min_plate_confidence`, seen in this very frame), at most every `read_every_frames`-th frame, and after
+//! `max_crops_per_track` only when it is taller than ever before. The plate is cut with a margin; below `min_height_px` it is
+//! scaled up to `target_height_px` with Catmull-Rom; a clear slope of its lines is levelled. The most legible crop of a track
+//! so far travels along as a JPEG: the evidence. A frame without a plate to read is given back without being looked at.
+//!
+//! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing.
+//!
+//! ```yaml
+//! - id: crop
+//!   path: ../target/release/crop
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     frames_cam0: { source: decode0/frames, queue_size: 100, queue_policy: backpressure }
+//!     tracks: { source: track/tracks, queue_size: 100, queue_policy: backpressure }
+//!   outputs: [crops]
+//! ```
+
+mod contract;
+pub mod cutting;
+pub mod gate;
+pub mod geometry;
+pub mod pairing;
+
+pub use contract::CONTRACT;
+
+use cutting::Cutting;
+use gantry_frames::{AcquireError, Client, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_images::{Transform, Yuv};
+use gantry_messages::{BoxXyxy, CropsRow, FrameRow, TracksRow};
+use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gate::{Gate, Limits};
+use geometry::{MAX_ASPECT, Sizes};
+use pairing::{Next, Pairing};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// See [`CONTRACT`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    min_track_frames: u32,
+    min_plate_confidence: f32,
+    read_every_frames: u64,
+    max_crops_per_track: u32,
+    margin: f64,
+    min_height_px: usize,
+    target_height_px: usize,
+    max_height_px: usize,
+    rectify: bool,
+    jpeg_quality: u8,
+    pool_slots: u32,
+}
+
+/// The node.
+pub struct Crop {
+    params: Params,
+    pool: Pool,
+    client: Client,
+    stop: StopFlag,
+    cameras: BTreeMap<String, Camera>,
+    cutting: Cutting,
+    rows: Vec<CropsRow>,
+    used: Vec<Handle>,
+}
+
+#[derive(Default)]
+struct Camera {
+    pairing: Pairing,
+    gate: Gate,
+}
+
+/// The node was told to stop while it waited for a slot.
+struct Stopped;
+
+impl Stage for Crop {
+    type Params = Params;
+    const CONTRACT: gantry_contract::Contract = CONTRACT;
+
+    fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        check(&params)?;
+        let largest = Layout::rgb8((params.max_height_px * MAX_ASPECT) as u32, params.max_height_px as u32)?;
+        Ok(Self {
+            pool: context.pool("crops", params.pool_slots, largest.byte_len())?,
+            client: context.client(1)?,
+            stop: context.stop.clone(),
+            cameras: BTreeMap::new(),
+            cutting: Cutting::default(),
+            rows: Vec::new(),
+            used: Vec::new(),
+            params,
+        })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        // Cameras of this message, in its order: a message rarely has more than one or two.
+        let mut touched: Vec<String> = Vec::new();
+        let mut touch = |source: &str| {
+            if !touched.iter().any(|t| t == source) {
+                touched.push(source.to_owned());
+            }
+        };
+        if input.port == "frames" {
+            for row in input.rows::<FrameRow>()? {
+                touch(&row.source);
+                self.cameras.entry(row.source.clone()).or_default().pairing.frame(row);
+            }
+        } else {
+            for row in input.rows::<TracksRow>()? {
+                touch(&row.source);
+                self.cameras.entry(row.source.clone()).or_default().pairing.tracks(row);
+            }
+        }
+        for source in touched {
+            self.advance(&source, out)?;
+        }
+        self.flush(out)
+    }
+
+    fn on_params(&mut self, params: Params) -> Result<(), Fault> {
+        check(&params)?;
+        self.params = params;
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        self.flush(out)?;
+        match self.pool.drain(&self.stop, None) {
+            Ok(()) | Err(DrainError::Stopped { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+fn check(p: &Params) -> Result<(), Fault> {
+    if p.target_height_px > p.max_height_px {
+        return Err(Fault::new(format!("`target_height_px` {} is above `max_height_px` {}", p.target_height_px, p.max_height_px))
+            .hint("raise `MAX_HEIGHT_PX` or lower `TARGET_HEIGHT_PX`"));
+    }
+    Ok(())
+}
+
+impl Crop {
+    fn advance(&mut self, source: &str, out: &mut Outputs) -> Result<(), Fault> {
+        while let Some(next) = self.cameras.get_mut(source).and_then(|c| c.pairing.next()) {
+            match next {
+                Next::Both(frame, tracks) => {
+                    let place = || format!("camera `{source}`, frame {}", tracks.frame);
+                    match self.read(&frame, &tracks, out).map_err(|fault| fault.context(place()))? {
+                        Ok(row) => self.rows.push(row),
+                        Err(Stopped) => return Ok(()),
+                    }
+                    self.used.push(Handle::from_bytes(frame.handle));
+                    self.forget(source, &tracks.ended);
+                }
+                Next::NoFrame(tracks) => {
+                    out.count("frames_missing", 1);
+                    self.rows.push(empty(&tracks));
+                    self.forget(source, &tracks.ended);
+                }
+                Next::NoTracks(handle) => {
+                    out.count("tracks_missing", 1);
+                    self.used.push(handle);
+                }
+                Next::End(tracks) => {
+                    self.rows.push(empty(&tracks));
+                    self.cameras.remove(source);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, source: &str, ended: &[u64]) {
+        if let Some(camera) = self.cameras.get_mut(source) {
+            ended.iter().for_each(|id| camera.gate.end(*id));
+        }
+    }
+
+    fn read(&mut self, frame: &FrameRow, tracks: &TracksRow, out: &mut Outputs) -> Result<Result<CropsRow, Stopped>, Fault> {
+        let p = &self.params;
+        let limits = Limits {
+            min_track_frames: p.min_track_frames,
+            min_plate_confidence: p.min_plate_confidence,
+            read_every_frames: p.read_every_frames,
+            max_crops_per_track: p.max_crops_per_track,
+        };
+        let sizes = Sizes {
+            margin: p.margin,
+            min_height_px: p.min_height_px,
+            target_height_px: p.target_height_px,
+            max_height_px: p.max_height_px,
+        };
+        let (rectify, quality) = (p.rectify, p.jpeg_quality);
+        let mut row = empty(tracks);
+        let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
+        let mut wanted: Vec<_> = tracks.tracks.iter().filter_map(|t| Some((t, gate.admit(&limits, tracks.frame, t)?))).collect();
+        // Slots of one frame are all held until its row is sent: half the pool, so that another half can be on its way.
+        let most = (self.params.pool_slots / 2).max(1) as usize;
+        if wanted.len() > most {
+            out.count("crops_over_pool", (wanted.len() - most) as u64);
+            wanted.truncate(most);
+        }
+        if wanted.is_empty() {
+            return Ok(Ok(row));
+        }
+        wanted.sort_by_key(|(track, _)| track.track_id);
+        let picture = match self.client.acquire(&Handle::from_bytes(frame.handle)) {
+            Ok(picture) => picture,
+            Err(AcquireError::Stale { .. }) => {
+                out.count("frames_stale", 1);
+                return Ok(Ok(row));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let image = picture
+            .layout()
+            .as_image()
+            .ok_or_else(|| Fault::new("the frame is a tensor").hint("connect the output `frames` of `decode`"))?;
+        let yuv = Yuv::of(image, picture.bytes())?;
+        let source_from_frame =
+            Transform { scale_x: frame.scale_x, scale_y: frame.scale_y, offset_x: frame.offset_x, offset_y: frame.offset_y };
+        let meta = FrameMeta {
+            source: SourceName::new(&tracks.source)?,
+            frame: tracks.frame,
+            pts_ns: tracks.pts_ns,
+            captured_ns: tracks.captured_ns,
+        };
+        for (track, plate) in wanted {
+            let Some(mut slot) = self.slot(out)? else { return Ok(Err(Stopped)) };
+            let ((x0, y0), (x1, y1)) = (source_from_frame.invert(plate.x0, plate.y0), source_from_frame.invert(plate.x1, plate.y1));
+            let plan = self.cutting.plan(&yuv, &BoxXyxy::new(x0, y0, x1, y1), &sizes, rectify);
+            let layout = Layout::rgb8(plan.width as u32, plan.height as u32)?;
+            let stride = layout.as_image().map_or(0, |i| i.planes()[0].stride as usize);
+            let legibility = self.cutting.cut(&yuv, &plan, slot.bytes_mut(), stride)?;
+            let is_evidence = self.cameras.entry(tracks.source.clone()).or_default().gate.is_evidence(track.track_id, legibility);
+            let evidence = if is_evidence { self.cutting.evidence(&plan, slot.bytes_mut(), stride, quality)? } else { Vec::new() };
+            let published = slot.fill(layout)?.publish(&meta);
+            row.crops.push(gantry_messages::Crop {
+                track_id: track.track_id,
+                bbox_in_source: plate,
+                plate_confidence: track.plate_confidence,
+                legibility,
+                width: plan.width as u32,
+                height: plan.height as u32,
+                variants: vec!["original".to_owned()],
+                evidence,
+                handle: *published.handle.as_bytes(),
+            });
+        }
+        out.count("crops", row.crops.len() as u64);
+        Ok(Ok(row))
+    }
+
+    /// A slot; what is finished goes out before a wait, the reader may need it to free one.
+    fn slot(&mut self, out: &mut Outputs) -> Result<Option<Loaned>, Fault> {
+        if let Some(slot) = self.pool.try_begin_write()? {
+            return Ok(Some(slot));
+        }
+        self.flush(out)?;
+        match self.pool.begin_write(&self.stop) {
+            Ok(slot) => Ok(Some(slot)),
+            Err(_) if self.stop.is_set() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Sends what is finished, then gives the frames it was made from back.
+    fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        out.send("crops", &self.rows)?;
+        self.rows.clear();
+        for handle in self.used.drain(..) {
+            self.client.ack(&handle)?;
+        }
+        Ok(())
+    }
+}
+
+fn empty(tracks: &TracksRow) -> CropsRow {
+    CropsRow {
+        source: tracks.source.clone(),
+        frame: tracks.frame,
+        end: tracks.end,
+        pts_ns: tracks.pts_ns,
+        captured_ns: tracks.captured_ns,
+        crops: Vec::new(),
+    }
+}

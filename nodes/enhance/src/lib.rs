@@ -1,0 +1,178 @@
+//! Runs preprocessing operators on each crop. Operators are shared libraries behind a C ABI (`gantry_operators`), loaded by
+//! name; their pictures are written straight into the slot that `recognize` reads.
+//!
+//! ```yaml
+//! - id: enhance
+//!   path: ../target/release/enhance
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     crops: { source: crop/crops, queue_size: 100, queue_policy: backpressure }
+//!   outputs: [crops]
+//!   env: { OPERATORS: "clahe,sharpen", OPTIONS: "clahe.clip_limit=3" }
+//! ```
+//!
+//! An operator that returns an error or panics ends this node with an error that names it; one that breaks memory takes the
+//! node's process with it, which the rest of the graph survives.
+
+mod contract;
+pub mod operators;
+
+pub use contract::CONTRACT;
+
+use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_images::{Rgb, gray_from_rgb};
+use gantry_messages::{Crop, CropsRow};
+use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_operators::{Instance, Picture, PictureMut};
+use serde::Deserialize;
+
+/// See [`CONTRACT`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    operators: Vec<String>,
+    #[serde(default)]
+    operator_path: Option<String>,
+    #[serde(default)]
+    options: Option<String>,
+    max_crop_pixels: u64,
+    pool_slots: u32,
+}
+
+/// The node.
+pub struct Enhance {
+    operators: Vec<Instance>,
+    variants: Vec<String>,
+    max_crop_pixels: u64,
+    most_crops: usize,
+    pool: Pool,
+    client: Client,
+    stop: StopFlag,
+    rows: Vec<CropsRow>,
+    used: Vec<Handle>,
+}
+
+impl Stage for Enhance {
+    type Params = Params;
+    const CONTRACT: gantry_contract::Contract = CONTRACT;
+
+    fn open(p: Params, context: &Context) -> Result<Self, Fault> {
+        let folders = operators::folders(p.operator_path.as_deref())?;
+        let operators = operators::load(&p.operators, &folders, p.options.as_deref().unwrap_or_default())?;
+        let variants: Vec<String> = std::iter::once("original".to_owned()).chain(p.operators).collect();
+        Ok(Self {
+            pool: context.pool("crops", p.pool_slots, p.max_crop_pixels * variants.len() as u64)?,
+            client: context.client(1)?,
+            stop: context.stop.clone(),
+            operators,
+            variants,
+            max_crop_pixels: p.max_crop_pixels,
+            most_crops: p.pool_slots as usize,
+            rows: Vec::new(),
+            used: Vec::new(),
+        })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        for mut row in input.rows::<CropsRow>()? {
+            if row.crops.len() > self.most_crops {
+                return Err(Fault::new(format!(
+                    "camera `{}`, frame {} has {} crops, the pool {} slots",
+                    row.source,
+                    row.frame,
+                    row.crops.len(),
+                    self.most_crops
+                ))
+                .hint("raise `POOL_SLOTS` to that of `crop`"));
+            }
+            let mut handles = Vec::with_capacity(row.crops.len());
+            let mut kept = Vec::with_capacity(row.crops.len());
+            for mut crop in std::mem::take(&mut row.crops) {
+                let Some(slot) = self.slot(out)? else { return Ok(()) };
+                let handle = Handle::from_bytes(crop.handle);
+                match self.enhance(&row, &mut crop, slot) {
+                    Ok(true) => kept.push(crop),
+                    Ok(false) => out.count("crops_stale", 1),
+                    Err(fault) => {
+                        return Err(fault.context(format!("camera `{}`, frame {}, track {}", row.source, row.frame, crop.track_id)));
+                    }
+                }
+                handles.push(handle);
+            }
+            out.count("crops", kept.len() as u64);
+            row.crops = kept;
+            self.rows.push(row);
+            self.used.append(&mut handles);
+        }
+        self.flush(out)
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        self.flush(out)?;
+        match self.pool.drain(&self.stop, None) {
+            Ok(()) | Err(DrainError::Stopped { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Enhance {
+    /// Fills `slot` with the variants of `crop`; `false` if the crop was overwritten in live mode.
+    fn enhance(&mut self, row: &CropsRow, crop: &mut Crop, mut slot: Loaned) -> Result<bool, Fault> {
+        let frame = match self.client.acquire(&Handle::from_bytes(crop.handle)) {
+            Ok(frame) => frame,
+            Err(AcquireError::Stale { .. }) => return Ok(false),
+            Err(e) => return Err(e.into()),
+        };
+        let image = frame
+            .layout()
+            .as_image()
+            .ok_or_else(|| Fault::new("the crop is a tensor, a picture is wanted").hint("connect the output `crops` of `crop`"))?;
+        let rgb = Rgb::of(image, frame.bytes())?;
+        let (w, h) = (rgb.width, rgb.height);
+        let area = w * h;
+        if area as u64 > self.max_crop_pixels {
+            return Err(Fault::new(format!("crop of {w}x{h} has {area} px, `max_crop_pixels` is {}", self.max_crop_pixels))
+                .hint(format!("set `MAX_CROP_PIXELS` to {} (6 times the square of `crop`'s `MAX_HEIGHT_PX`)", area.next_power_of_two())));
+        }
+        let bytes =
+            slot.bytes_mut().get_mut(..area * self.variants.len()).ok_or_else(|| Fault::new("slot is too short for the variants"))?;
+        let (original, variants) = bytes.split_at_mut(area);
+        gray_from_rgb(&rgb, original);
+        drop(frame);
+        let original = Picture::new(original, w, h, w)?;
+        for (operator, variant) in self.operators.iter_mut().zip(variants.chunks_exact_mut(area)) {
+            operator
+                .run(&original, &mut PictureMut::new(variant, w, h, w)?)
+                .map_err(|e| Fault::from(e).hint(format!("take `{}` out of `OPERATORS` or repair it", operator.name())))?;
+        }
+        let meta = FrameMeta { source: SourceName::new(&row.source)?, frame: row.frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns };
+        let layout = Layout::tensor(DType::U8, &[self.variants.len() as u32, h as u32, w as u32])?;
+        crop.handle = *slot.fill(layout)?.publish(&meta).handle.as_bytes();
+        crop.variants.clone_from(&self.variants);
+        Ok(true)
+    }
+
+    /// A slot; what is finished goes out before a wait, the reader may need it to free one.
+    fn slot(&mut self, out: &mut Outputs) -> Result<Option<Loaned>, Fault> {
+        if let Some(slot) = self.pool.try_begin_write()? {
+            return Ok(Some(slot));
+        }
+        self.flush(out)?;
+        match self.pool.begin_write(&self.stop) {
+            Ok(slot) => Ok(Some(slot)),
+            Err(_) if self.stop.is_set() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Sends what is finished, then gives the crops it was made from back.
+    fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        out.send("crops", &self.rows)?;
+        self.rows.clear();
+        for handle in self.used.drain(..) {
+            self.client.ack(&handle)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! Scales full-size frames to the input of the detector. Each frame is read where the decoder wrote it and written where the
+//! detector reads it: one pass over the pixels, no copy in between.
+//!
+//! ```yaml
+//! - id: resize0
+//!   path: ../target/release/resize
+//!   inputs:
+//!     tick: dora/timer/secs/1
+//!     frames: { source: decode0/frames, queue_size: 100, queue_policy: backpressure }
+//!   outputs: [frames]
+//!   env: { WIDTH: 960, HEIGHT: 544 }
+//! ```
+//!
+//! 1920x1080 into 960x544 is the mean of 2x2 samples with 2 grey rows above and below; other sizes use a triangle filter.
+
+mod contract;
+
+pub use contract::CONTRACT;
+
+use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_images::{Arrangement, FrameScaler, Letterbox, Transform, Yuv};
+use gantry_messages::FrameRow;
+use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use serde::Deserialize;
+
+/// See [`CONTRACT`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    width: u32,
+    height: u32,
+    dtype: Samples,
+    layout: Axes,
+    pool_slots: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Samples {
+    U8,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Axes {
+    Nchw,
+    Nhwc,
+}
+
+/// The node.
+pub struct Resize {
+    width: u32,
+    height: u32,
+    arrangement: Arrangement,
+    tensor: Layout,
+    pool: Pool,
+    client: Client,
+    stop: StopFlag,
+    scaler: FrameScaler,
+    rows: Vec<FrameRow>,
+    used: Vec<Handle>,
+}
+
+impl Stage for Resize {
+    type Params = Params;
+    const CONTRACT: gantry_contract::Contract = CONTRACT;
+
+    fn open(p: Params, context: &Context) -> Result<Self, Fault> {
+        let arrangement = match (p.dtype, p.layout) {
+            (Samples::U8, Axes::Nchw) => Arrangement::PlanarU8,
+            (Samples::U8, Axes::Nhwc) => Arrangement::InterleavedU8,
+            (Samples::F32, Axes::Nchw) => Arrangement::PlanarF32,
+            (Samples::F32, Axes::Nhwc) => Arrangement::InterleavedF32,
+        };
+        let dtype = if p.dtype == Samples::U8 { DType::U8 } else { DType::F32 };
+        let shape = if p.layout == Axes::Nchw { [1, 3, p.height, p.width] } else { [1, p.height, p.width, 3] };
+        let tensor = Layout::tensor(dtype, &shape)?;
+        Ok(Self {
+            width: p.width,
+            height: p.height,
+            arrangement,
+            tensor,
+            pool: context.pool("frames", p.pool_slots, tensor.byte_len())?,
+            client: context.client(1)?,
+            stop: context.stop.clone(),
+            scaler: FrameScaler::default(),
+            rows: Vec::new(),
+            used: Vec::new(),
+        })
+    }
+
+    fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        for row in input.rows::<FrameRow>()? {
+            if row.end {
+                self.rows.push(row);
+                continue;
+            }
+            // What is finished goes out before a wait for a slot: the readers may need it to free one.
+            let loaned = match self.pool.try_begin_write()? {
+                Some(loaned) => loaned,
+                None => {
+                    self.flush(out)?;
+                    match self.pool.begin_write(&self.stop) {
+                        Ok(loaned) => loaned,
+                        Err(_) if self.stop.is_set() => return Ok(()),
+                        Err(e) => return Err(e.into()),
+                    }
+                }
+            };
+            match self.resize(&row, loaned) {
+                Ok(Some(done)) => self.rows.push(done),
+                Ok(None) => out.count("frames_stale", 1),
+                Err(fault) => return Err(fault.context(format!("camera `{}`, frame {}", row.source, row.frame))),
+            }
+            self.used.push(Handle::from_bytes(row.handle));
+        }
+        self.flush(out)
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        self.flush(out)?;
+        match self.pool.drain(&self.stop, None) {
+            Ok(()) | Err(DrainError::Stopped { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Resize {
+    /// `None`: the frame was overwritten in live mode.
+    fn resize(&mut self, row: &FrameRow, mut loaned: Loaned) -> Result<Option<FrameRow>, Fault> {
+        let frame = match self.client.acquire(&Handle::from_bytes(row.handle)) {
+            Ok(frame) => frame,
+            Err(AcquireError::Stale { .. }) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let image = frame
+            .layout()
+            .as_image()
+            .ok_or_else(|| Fault::new("the frame is a tensor, a picture is wanted").hint("connect the output `frames` of `decode`"))?;
+        let picture = Yuv::of(image, frame.bytes())?;
+        let letterbox = Letterbox::fit(picture.width, picture.height, self.width as usize, self.height as usize);
+        let bytes = self.arrangement.byte_len(letterbox.width, letterbox.height);
+        let target = loaned.bytes_mut().get_mut(..bytes).ok_or_else(|| Fault::new(format!("slot is shorter than {bytes} bytes")))?;
+        self.scaler.run(&picture, &letterbox, self.arrangement, target);
+        drop(frame);
+        let meta = FrameMeta { source: SourceName::new(&row.source)?, frame: row.frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns };
+        let published = loaned.fill(self.tensor)?.publish(&meta);
+        let source_from_frame = Transform { scale_x: row.scale_x, scale_y: row.scale_y, offset_x: row.offset_x, offset_y: row.offset_y };
+        let t = source_from_frame.after(&letterbox.source_from_input());
+        Ok(Some(FrameRow {
+            width: self.width,
+            height: self.height,
+            format: "TNSR".to_owned(),
+            scale_x: t.scale_x,
+            scale_y: t.scale_y,
+            offset_x: t.offset_x,
+            offset_y: t.offset_y,
+            handle: *published.handle.as_bytes(),
+            ..row.clone()
+        }))
+    }
+
+    /// Sends what is finished, then gives the frames it was made from back.
+    fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        out.send("frames", &self.rows)?;
+        self.rows.clear();
+        for handle in self.used.drain(..) {
+            self.client.ack(&handle)?;
+        }
+        Ok(())
+    }
+}
