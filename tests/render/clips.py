@@ -13,9 +13,9 @@ LIGHTS = {
     "day": dict(sun=.62, ambient=.62, sky=(225, 205, 190), sky_top=(206, 160, 112), haze=(226, 216, 206), cloud_bgr=(242, 240, 238), level=1.0, tint=(1, 1, 1), noise=1.2, soft=.45,
                 shutter=.035),
     "dusk": dict(sun=.05, ambient=.62, sky=(150, 130, 140), sky_top=(120, 88, 70), haze=(140, 140, 190), cloud_bgr=(120, 120, 170), level=.58, tint=(1.10, .98, .96), noise=4.0, soft=.7,
-                 shutter=.10),
-    "night": dict(sun=.0, ambient=.34, sky=(40, 34, 34), sky_top=(26, 18, 16), haze=(36, 32, 34), cloud_bgr=(30, 28, 30), level=.26, tint=(.90, 1.0, 1.08), noise=7.0, soft=.85,
-                  shutter=.14),
+                 shutter=.06),
+    "night": dict(sun=.0, ambient=.34, sky=(40, 34, 34), sky_top=(26, 18, 16), haze=(36, 32, 34), cloud_bgr=(30, 28, 30), level=.26, tint=(.90, 1.0, 1.08), noise=6.0, soft=.6,
+                  shutter=.05),
 }
 
 
@@ -50,6 +50,7 @@ class Clip:
     bframes: int = 2
     extra_noise: float = 1.0
     backdrop_scale: float = 2.0
+    shutter: float | None = None  # share of the frame time the shutter is open, in place of the light's own
 
 
 def _kind(rng):
@@ -206,8 +207,8 @@ def shipped():
     return [
         gate("gate_day", "day", 8101, 25, 8, 190, rows=1, osd="CAM 1 NORTH GATE", preset="medium", sun_dir=(.5, -.5, .75)),
         road("road_day", "day", 8202, 26, 8, 112, lanes=3, f=2500, rows=1, preset="medium", sun_dir=(-.6, -.4, .7)),
-        carpark("carpark_dusk", "dusk", 8303, 29, 9, 120, cars=4, osd="P2 LEVEL 0", preset="medium"),
-        road("road_night", "night", 8404, 30, 5, 118, lanes=2, f=2300, preset="veryfast", backdrop_scale=1.5),
+        carpark("carpark_dusk", "dusk", 8303, 29, 9, 120, cars=4, osd="P2 LEVEL 0", preset="medium", shutter=.10),
+        road("road_night", "night", 8404, 30, 5, 130, lanes=2, f=2300, preset="veryfast", backdrop_scale=1.0),
         road("two_row_day", "day", 8505, 26, 4, 190, lanes=2, f=2000, rows=2, preset="veryfast", backdrop_scale=1.0, sun_dir=(.6, -.3, .7)),
     ]
 
@@ -221,7 +222,7 @@ def accuracy(seed):
             ("night", gate, 190, 30), ("day", road, 220, 22), ("dusk", carpark, 140, 30), ("day", carpark, 150, 26)]
     for i, (condition, maker, target, crf) in enumerate(plan):
         name = f"s{seed}_{i:02d}_{condition}_{maker.__name__}_crf{crf}"
-        over = dict(preset="veryfast", backdrop_scale=1.5, bframes=int(rng.integers(0, 3)), max_chars=10 if target > 120 else 8 if target > 90 else 7)
+        over = dict(preset="veryfast", backdrop_scale=1.0, bframes=int(rng.integers(0, 3)), max_chars=10 if target > 120 else 8 if target > 90 else 7)
         if condition == "day":
             over.update(sun_dir=(float(rng.uniform(-.8, .8)), float(rng.uniform(-.8, .2)), float(rng.uniform(.4, .9))), osd="CAM 7" if i % 3 == 0 else "")
         else:

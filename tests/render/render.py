@@ -241,14 +241,16 @@ def finish(img, clip, frame_no, noises, rng, look):
 
 
 def render(clip, out, threads, stills=()):
-    look = LIGHTS[clip.condition]
+    look = dict(LIGHTS[clip.condition])
+    look["shutter"] = look["shutter"] if clip.shutter is None else clip.shutter
     light = paint.Light(clip.sun_dir, look["sun"], look["ambient"], look["sky"], np.array(look["tint"])[::-1])
     rng = np.random.default_rng(clip.seed + 5)
     lit = rng.uniform(.62, .85, len(clip.passes)) if clip.condition == "dusk" else rng.uniform(.50, .80, len(clip.passes))
     bg = lit_background(clip, light)
     noises = noise_bank(rng, bg.shape[:2], look["noise"] * clip.extra_noise)
     records = [[] for _ in clip.passes]
-    enc = None if stills else Encoder(os.path.join(out, clip.name + ".mp4"), clip, threads)
+    part = os.path.join(out, clip.name + ".part.mp4")
+    enc = None if stills else Encoder(part, clip, threads)
     for f in stills or range(clip.frames):
         img = finish(paint_frame(clip, f, bg, light, look, lit, records), clip, f, noises, rng, look)
         if enc:
@@ -257,6 +259,7 @@ def render(clip, out, threads, stills=()):
             cv2.imwrite(os.path.join(out, f"{clip.name}_{f:04d}.png"), img)
     if enc:
         enc.close()
+        os.replace(part, os.path.join(out, clip.name + ".mp4"))
         write_truth(clip, records, out)
 
 
