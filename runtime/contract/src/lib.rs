@@ -8,12 +8,12 @@
 //! const CONTRACT: Contract = Contract {
 //!     name: text("detect"),
 //!     summary: text("Finds vehicles and plates in frames of many cameras."),
-//!     inputs: list(&[input("frames", "frames/v1", Arity::Many, "u8 [3, H, W] RGB, planar")]),
-//!     outputs: list(&[output("detections", "detections/v1", "one row per frame, empty boxes when nothing is found")]),
-//!     params: list(&[
+//!     inputs: list(const { &[input("frames", "frames/v1", Arity::Many, "u8 [3, H, W] RGB, planar")] }),
+//!     outputs: list(const { &[output("detections", "detections/v1", "one row per frame, empty boxes when nothing is found")] }),
+//!     params: list(const { &[
 //!         f64_param("min_confidence", "", 0.0, 1.0, 0.4, "drop detections below this score").live(),
-//!         choice_param("device", &[text("auto"), text("cpu"), text("cuda")], "auto", "where the model runs"),
-//!     ]),
+//!         choice_param("device", const { &[text("auto"), text("cpu"), text("cuda")] }, "auto", "where the model runs"),
+//!     ] }),
 //! };
 //! assert!(CONTRACT.param("min_confidence").is_some());
 //! ```

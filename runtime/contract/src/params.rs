@@ -241,14 +241,14 @@ mod tests {
         summary: text("Finds plates."),
         inputs: list(&[]),
         outputs: list(&[]),
-        params: list(&[
+        params: list(const { &[
             f64_param("min_confidence", "", 0.0, 1.0, 0.4, "drop below").live(),
             int_param("max_wait_ms", "ms", 0, 1000, 5, "wait"),
             bool_param("enabled", true, "on"),
-            choice_param("device", &[text("cpu"), text("cuda")], "cpu", "where"),
+            choice_param("device", const { &[text("cpu"), text("cuda")] }, "cpu", "where"),
             file_param("model", None, true, "the ONNX file"),
-            list_param("variants", &[text("clahe")], "which"),
-        ]),
+            list_param("variants", const { &[text("clahe")] }, "which"),
+        ] }),
     };
 
     #[derive(Deserialize, Debug, PartialEq)]
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn finds_the_port_of_an_input_id() {
-        let contract = Contract { inputs: list(&[input("frames", "frames/v1", Arity::Many, ""), input("tracks", "tracks/v1", Arity::One, "")]), ..CONTRACT };
+        let contract = Contract { inputs: vec![input("frames", "frames/v1", Arity::Many, ""), input("tracks", "tracks/v1", Arity::One, "")].into(), ..CONTRACT };
         assert_eq!(contract.input_port("frames_cam0").unwrap().name, "frames");
         assert_eq!(contract.input_port("frames").unwrap().name, "frames");
         assert!(contract.input_port("tracks_cam0").is_none());
