@@ -35,44 +35,43 @@ def iou(a, b, complete=False):
 
 @torch.no_grad()
 def assign(boxes, scores, labels, centre, stride):
-    """One picture: boxes [A, 4], scores [A, 2], labels [G, 5] -> (box target [A, 4], score target [A, 2], weight of each class [A, 2])."""
-    A = len(centre)
-    target, score = torch.zeros(A, 4), torch.zeros(A, 2)
-    weight = torch.ones(A, 2)
-    for cls, x0, y0, x1, y1 in labels[labels[:, 0] >= 2].tolist():
-        inside = (centre[:, 0] > x0 - 2) & (centre[:, 0] < x1 + 2) & (centre[:, 1] > y0 - 2) & (centre[:, 1] < y1 + 2)
-        weight[inside, 1 if cls == 2 else 0] = 0
-    gt = labels[(labels[:, 0] == 0) | (labels[:, 0] == 1)]
-    if not len(gt):
-        return target, score, weight
-    cls, gb = gt[:, 0].long(), gt[:, 1:]
-    wh = gb[:, 2:] - gb[:, :2]
-    mid = (gb[:, :2] + gb[:, 2:]) / 2
+    """boxes [N, A, 4], scores [N, A, 2], labels [N, G, 5] -> box target [N, A, 4], score target [N, A, 2], class weight [N, A, 2]."""
+    n, anchors = boxes.shape[:2]
+    groups = labels.shape[1]
+    cls, gb = labels[..., 0], labels[..., 1:]
+    # What is to be ignored takes its class out of the loss inside its box.
+    c = centre[None, None]
+    within = (c > gb[:, :, None, :2] - 2).all(-1) & (c < gb[:, :, None, 2:] + 2).all(-1)
+    weight = torch.stack([~(within & (cls == k)[..., None]).any(1) for k in (3, 2)], -1).float()
+    valid = (cls == 0) | (cls == 1)
+    kind = cls.clamp(0, 1).long()
+    wh = (gb[..., 2:] - gb[..., :2]).clamp(min=1e-3)
+    mid = (gb[..., :2] + gb[..., 2:]) / 2
     size = wh.prod(-1).sqrt()
-    off = (centre[None] - mid[:, None]).abs()  # [G, A, 2]
-    reach = torch.maximum(0.3 * wh[:, None], 0.8 * stride[None, :, None])
-    ok = (off < reach).all(-1)
-    lo, hi = torch.zeros(A), torch.zeros(A)
-    for s, (a, b) in zip((8, 16, 32), LEVELS):
-        lo[stride == s], hi[stride == s] = a, b
-    ok &= (size[:, None] >= lo) & (size[:, None] < hi)
-    overlap = iou(gb[:, None], boxes[None]).clamp(0)
-    near = 1 / (1 + (off / stride[None, :, None]).norm(dim=-1))
-    metric = scores[:, cls].t().clamp(1e-4).sqrt() * overlap**3 + 1e-5 * near
-    metric = torch.where(ok, metric, torch.zeros(()))
-    k = min(TOPK, A)
-    top, idx = metric.topk(k, 1)
-    chosen = torch.zeros_like(metric).scatter_(1, idx, top)
-    best, owner = chosen.max(0)
+    off = (c - mid[:, :, None]).abs()  # [N, G, A, 2]
+    ok = (off < torch.maximum(0.3 * wh[:, :, None], 0.8 * stride[:, None])).all(-1) & valid[..., None]
+    lo, hi = torch.zeros(anchors), torch.zeros(anchors)
+    for s, (x, y) in zip((8, 16, 32), LEVELS):
+        lo[stride == s], hi[stride == s] = x, y
+    ok &= (size[..., None] >= lo) & (size[..., None] < hi)
+    overlap = iou(gb[:, :, None], boxes[:, None]).clamp(0)
+    near = 1 / (1 + off.sum(-1) / stride)
+    of_class = scores.transpose(1, 2).gather(1, kind[..., None].expand(-1, -1, anchors))
+    metric = torch.where(ok, of_class.clamp(1e-4).sqrt() * overlap**3 + 1e-5 * near, torch.zeros(()))
+    top, idx = metric.topk(min(TOPK, anchors), 2)
+    chosen = torch.zeros_like(metric).scatter_(2, idx, top)
+    best, owner = chosen.max(1)  # [N, A]
     pos = best > 0
-    own = owner[pos]
-    m, o = best[pos], overlap[own, pos.nonzero()[:, 0]]
-    peak_m = torch.zeros(len(gt)).scatter_reduce(0, own, m, "amax")
-    peak_o = torch.zeros(len(gt)).scatter_reduce(0, own, o, "amax")
+    at = pos.nonzero(as_tuple=True)
+    own = owner[at]
+    flat = at[0] * groups + own
+    m, o = best[at], overlap[at[0], own, at[1]]
+    peak_m = torch.zeros(n * groups).scatter_reduce(0, flat, m, "amax")
+    peak_o = torch.zeros(n * groups).scatter_reduce(0, flat, o, "amax")
+    target, score = torch.zeros(n, anchors, 4), torch.zeros(n, anchors, 2)
+    target[at] = gb[at[0], own]
     # The best anchor of a box learns its IoU, at least 0.3 so that boxes not yet found are learnt at all.
-    t = m / peak_m[own] * peak_o[own].clamp(min=0.3)
-    target[pos] = gb[own]
-    score[pos, cls[own]] = t
+    score[at[0], at[1], kind[at[0], own]] = m / peak_m[flat] * peak_o[flat].clamp(min=0.3)
     return target, score, weight
 
 
@@ -81,8 +80,7 @@ def detection_loss(raw, labels, centre, stride, base):
     raw = raw.transpose(1, 2).float()
     boxes = decode(raw[..., :4], centre, stride, base)
     logits = raw[..., 4:]
-    got = [assign(b, s.sigmoid(), l, centre, stride) for b, s, l in zip(boxes.detach(), logits.detach(), labels)]
-    target, score, weight = (torch.stack(v) for v in zip(*got))
+    target, score, weight = assign(boxes.detach(), logits.detach().sigmoid(), labels, centre, stride)
     norm = score.sum((0, 1)).clamp(min=4.0)  # per class
     p = logits.sigmoid()
     # Varifocal: negatives count by how wrong they are.
