@@ -46,14 +46,7 @@ pub const CONTRACT: Contract = Contract {
                     "most frames in one message, and on a GPU in one run; on the CPU each frame is a run of its own",
                 ),
                 int_param("max_wait_ms", "ms", 0, 1000, 5, "live mode on a GPU: longest wait for a batch to fill").live(),
-                int_param(
-                    "threads",
-                    "",
-                    1,
-                    64,
-                    1,
-                    "threads of one run; a fixed number, so that results do not depend on the machine's cores",
-                ),
+                int_param("threads", "", 1, 64, 1, "threads of one run; results are the same bits with any number"),
                 choice_param(
                     "device",
                     const { &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")] },

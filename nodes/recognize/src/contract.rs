@@ -35,14 +35,7 @@ pub const CONTRACT: Contract = Contract {
                 ),
                 int_param("top_k", "", 1, 10, 3, "candidates per character").live(),
                 f64_param("min_confidence", "", 0.0, 1.0, 0.0, "drop reads of a variant below this confidence").live(),
-                int_param(
-                    "threads",
-                    "",
-                    1,
-                    64,
-                    1,
-                    "threads of one run; a fixed number, so that results do not depend on the machine's cores",
-                ),
+                int_param("threads", "", 1, 64, 1, "threads of one run; results are the same bits with any number"),
                 choice_param(
                     "device",
                     const { &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")] },

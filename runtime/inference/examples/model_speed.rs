@@ -1,4 +1,5 @@
-//! Prints ms per run of a detector or a reader: `cargo run --release -p gantry-inference --example model_speed -- MODEL [THREADS] [BATCH]`.
+//! Prints ms per run of a detector or a reader, by the wall clock and (of the calling thread) on the CPU, which a busy machine distorts
+//! less: `cargo run --release -p gantry-inference --example model_speed -- MODEL [THREADS] [BATCH]`.
 
 use gantry_inference::{Detector, Device, Options, Picture, Reader, Selection, library};
 use std::path::Path;
@@ -34,12 +35,25 @@ fn ms(since: Instant) -> f64 {
 fn measure(what: &str, mut run: impl FnMut() -> Result<(), Box<dyn std::error::Error>>) -> Result<(), Box<dyn std::error::Error>> {
     let mut times = Vec::new();
     let begin = Instant::now();
+    let cpu_began = cpu_ms();
     while times.len() < 30 || (begin.elapsed().as_secs() < 3 && times.len() < 500) {
         let run_began = Instant::now();
         run()?;
         times.push(ms(run_began));
     }
+    let cpu = (cpu_ms() - cpu_began) / times.len() as f64;
     times.sort_by(f64::total_cmp);
-    println!("{what}: best {:.2} ms, median {:.2} ms, of {} runs", times[0], times[times.len() / 2], times.len());
+    println!(
+        "{what}: best {:.2} ms, median {:.2} ms, CPU {cpu:.2} ms on average, of {} runs",
+        times[0],
+        times[times.len() / 2],
+        times.len()
+    );
     Ok(())
+}
+
+/// Time that this thread has run, from the kernel's scheduler statistics; 0 where there are none.
+fn cpu_ms() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
 }
