@@ -144,7 +144,7 @@ fn check(p: &Params) -> Result<(), Fault> {
 
 impl Crop {
     fn advance(&mut self, source: &str, out: &mut Outputs) -> Result<(), Fault> {
-        while let Some(next) = self.cameras.get_mut(source).and_then(|c| c.pairing.next()) {
+        while let Some(next) = self.cameras.get_mut(source).and_then(|c| c.pairing.take_next()) {
             match next {
                 Next::Both(frame, tracks) => {
                     let place = || format!("camera `{source}`, frame {}", tracks.frame);

@@ -5,6 +5,7 @@ use gantry_messages::{FrameRow, TracksRow};
 use std::collections::BTreeMap;
 
 /// What comes out next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack; a box would cost more")]
 #[derive(Debug, PartialEq)]
 pub enum Next {
     /// Both are there.
@@ -52,7 +53,7 @@ impl Pairing {
     }
 
     /// The next thing to do, or `None` until more comes.
-    pub fn next(&mut self) -> Option<Next> {
+    pub fn take_next(&mut self) -> Option<Next> {
         let Some((&number, _)) = self.tracks.first_key_value() else {
             self.end.as_ref()?;
             if let Some((_, row)) = self.frames.pop_first() {
@@ -87,7 +88,7 @@ mod tests {
     }
 
     fn drain(p: &mut Pairing) -> Vec<String> {
-        std::iter::from_fn(|| p.next())
+        std::iter::from_fn(|| p.take_next())
             .map(|n| match n {
                 Next::Both(f, t) => {
                     assert_eq!(f.frame, t.frame);

@@ -41,7 +41,7 @@ impl Operator for AdaptiveThreshold {
     type Params = Params;
 
     fn open(params: Params) -> Result<Self, String> {
-        if params.block_px % 2 == 0 {
+        if params.block_px.is_multiple_of(2) {
             return Err(format!("`block_px` is {}, an odd number is wanted; try {}", params.block_px, params.block_px + 1));
         }
         let radius = params.block_px / 2;
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn separates_ink_from_a_background_that_climbs() {
         let (w, h) = (200, 60);
-        let ink = |x: usize| (x / 8) % 2 == 0;
+        let ink = |x: usize| (x / 8).is_multiple_of(2);
         let input: Vec<u8> = (0..w * h).map(|i| (60 + (i % w) * 150 / w) as u8 - if ink(i % w) { 40 } else { 0 }).collect();
         for options in ["", "mean=mean", "mean=mean;block_px=25;c=5"] {
             let out = run(options, &input, w, h);

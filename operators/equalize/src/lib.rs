@@ -35,7 +35,7 @@ impl Operator for Equalize {
         for (level, (to, count)) in table.iter_mut().zip(counts).enumerate() {
             sum += count;
             // A picture of one level stays as it is.
-            *to = if spread == 0 { level as u8 } else { ((sum.saturating_sub(darkest) * 255 + spread / 2) / spread) as u8 };
+            *to = (sum.saturating_sub(darkest) * 255 + spread / 2).checked_div(spread).map_or(level as u8, |rank| rank as u8);
         }
         for (y, row) in input.rows().enumerate() {
             for (to, &from) in output.row_mut(y).iter_mut().zip(row) {

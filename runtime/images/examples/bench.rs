@@ -8,7 +8,7 @@ use std::time::Instant;
 fn main() {
     for (w, h) in [(1920u32, 1080u32), (1280, 720), (3840, 2160), (2560, 1440)] {
         for layout in [Layout::i420(w, h).unwrap(), Layout::nv12(w, h).unwrap()] {
-            let bytes: Vec<u8> = (0..layout.byte_len()).map(|i| (i * 31 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..layout.byte_len()).map(|i| ((i * 31) >> 3) as u8).collect();
             let image = *layout.as_image().unwrap();
             let frame = Yuv::of(&image, &bytes).unwrap();
             let b = Letterbox::fit(w as usize, h as usize, 960, 544);
@@ -23,7 +23,7 @@ fn main() {
         }
     }
     let layout = Layout::i420(1920, 1080).unwrap();
-    let bytes: Vec<u8> = (0..layout.byte_len()).map(|i| (i * 31 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..layout.byte_len()).map(|i| ((i * 31) >> 3) as u8).collect();
     let frame = Yuv::of(layout.as_image().unwrap(), &bytes).unwrap();
     let mut cutter = Cutter::default();
     let mut out = vec![0; 3 * 360 * 80];

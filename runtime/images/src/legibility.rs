@@ -41,8 +41,8 @@ pub fn legibility(scratch: &mut LegibilityScratch, crop: &Gray<'_>) -> f32 {
         let (a, b, c) = (row(0), row(1), row(2));
         let column = |x: usize| i16::from(a[x]) + 2 * i16::from(b[x]) + i16::from(c[x]);
         let out = &mut scratch.smooth[y * w..(y + 1) * w];
-        for x in 1..w - 1 {
-            out[x] = column(x - 1) + 2 * column(x) + column(x + 1);
+        for (x, out) in out.iter_mut().enumerate().take(w - 1).skip(1) {
+            *out = column(x - 1) + 2 * column(x) + column(x + 1);
         }
     }
     let smooth = &scratch.smooth;

@@ -195,11 +195,11 @@ fn i420_and_nv12_with_the_same_samples_give_the_same_pixels() {
     let nv12 = Picture::new(PixelFormat::Nv12, 62, 38, Colour::BT601_LIMITED, 11);
     let mut i420 = Picture::new(PixelFormat::I420, 62, 38, Colour::BT601_LIMITED, 11);
     let planes = i420.layout.as_image().unwrap().planes().to_vec();
-    for c in 0..3 {
+    for (c, plane) in planes.iter().enumerate() {
         let (w, h) = if c == 0 { (62, 38) } else { (31, 19) };
         for y in 0..h {
             for x in 0..w {
-                i420.bytes[planes[c].offset as usize + y * planes[c].stride as usize + x] = nv12.sample(c, x as i64, y as i64) as u8;
+                i420.bytes[plane.offset as usize + y * plane.stride as usize + x] = nv12.sample(c, x as i64, y as i64) as u8;
             }
         }
     }
