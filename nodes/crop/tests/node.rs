@@ -70,10 +70,10 @@ fn publish(pool: &Pool, source: &str, number: u64, slope: f32, blur: usize) -> F
     bytes.fill(128);
     let level = |x: usize, y: usize| -> u8 {
         let (dx, dy) = (x as f32 + 0.5 - cx, y as f32 + 0.5 - cy - slope * (x as f32 + 0.5 - cx));
-        let (w, h) = (58.0, 13.0 - 0.0 * slope);
+        let (w, h) = (58.0, 13.0);
         match () {
             () if dx.abs() > w || dy.abs() > h => 70,
-            () if dy.abs() < 8.0 && dx.abs() < 50.0 && (x / 5) % 2 == 0 => 40,
+            () if dy.abs() < 8.0 && dx.abs() < 50.0 && (x / 5).is_multiple_of(2) => 40,
             () => 215,
         }
     };
