@@ -90,6 +90,9 @@ def _lines(rng, groups: list[str], rows: int) -> list[list[str]]:
         groups = texts.split_groups(rng, groups[0], 2)
     cut = int(rng.integers(1, len(groups)))
     lines = [groups[:cut], groups[cut:]]
+    shares = [sum(map(len, line)) for line in lines]
+    if min(shares) == 1 and sum(shares) > 4 and rng.random() < 0.6:  # one character alone in a row is rare
+        lines = [["".join(groups)[:2]], ["".join(groups)[2:]]]
     if max(sum(map(len, line)) for line in lines) > 6:  # a row of more is never seen on a two-row plate
         text = "".join(groups)
         cut = int(rng.integers(max(1, len(text) - 6), min(6, len(text) - 1) + 1))

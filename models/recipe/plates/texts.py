@@ -5,6 +5,9 @@ import numpy as np
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 DIGITS = "0123456789"
+# Letters that look like digits are drawn as often as those digits, so that the reader does not lean to one of the two.
+LIKE_DIGITS = {"O": 3.0, "I": 3.0, "Q": 1.5, "B": 1.8, "S": 1.8, "Z": 1.8, "G": 1.5, "D": 1.3}
+_POOLS: dict[str, np.ndarray] = {}
 LENGTHS = {4: 0.06, 5: 0.11, 6: 0.21, 7: 0.29, 8: 0.19, 9: 0.08, 10: 0.06}
 # Shapes met on real plates (A letter, 9 digit, space ends a group); only the shape is taken, the characters are random.
 SHAPES = ["AA99 AAA", "AAA 9999", "AAA 999", "999 AAA", "9AAA999", "AA 999 AA", "A AA 999", "AA A 9999", "AAA 9A99",
@@ -48,4 +51,7 @@ def small_words(rng: np.random.Generator) -> str:
 
 
 def _draw(rng: np.random.Generator, pool: str) -> str:
-    return pool[rng.integers(len(pool))]
+    if pool not in _POOLS:
+        _POOLS[pool] = np.cumsum([LIKE_DIGITS.get(c, 1.0) for c in pool])
+    sums = _POOLS[pool]
+    return pool[int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))]

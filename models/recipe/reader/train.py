@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--validation", type=pathlib.Path, help="folder with one shard drawn with the held-out fonts")
     parser.add_argument("--resume", type=pathlib.Path)
     parser.add_argument("--begin", type=float, default=0.0, help="where in the schedule a resumed run goes on, 0 to 1")
+    parser.add_argument("--peer", type=pathlib.Path, nargs="+", help="run folders of other trainers; all draw towards their mean")
     parser.add_argument("--guide", type=float, default=1.0)
     parser.add_argument("--warm", type=float, default=0.03)
     parser.add_argument("--threads", type=int, default=1)
@@ -168,7 +169,7 @@ def main() -> None:
     held = None
     if args.validation:
         path = sorted(args.validation.glob("*.images.npy"))[0]
-        held = (np.load(path, mmap_mode="r")[:1024], np.load(str(path).replace(".images.", ".labels."))[:1024])
+        held = (np.load(path, mmap_mode="r")[:512], np.load(str(path).replace(".images.", ".labels."))[:512])
     weight = torch.ones(CLASSES)
     weight[0] = 0.35  # blanks are most of the steps
     start, saved, mean = time.time(), time.time(), None
@@ -195,10 +196,12 @@ def main() -> None:
             for a, b in zip(ema.state_dict().values(), model.state_dict().values()):
                 a.lerp_(b, 1 - keep) if a.dtype.is_floating_point else a.copy_(b)
         mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
-        if step % 100 == 0:
+        if args.peer and step % 25 == 0:
+            meet(args.run, args.peer, model)
+        if step % 50 == 0:
             speed = (step - first) * args.batch / (time.time() - start)
             print(f"step {step} t {t:.3f} loss {mean:.4f} {speed:.0f} samples/s pool {len(pool.shards) * SHARD}", flush=True)
-        if time.time() - saved > 240:
+        if time.time() - saved > 300:
             saved = time.time()
             save(args.run, model, ema, optimiser, step)
             if held is not None:
@@ -206,6 +209,19 @@ def main() -> None:
     save(args.run, model, ema, optimiser, step)
     if held is not None:
         print(f"end step {step} held-out exact {exact(ema, *held):.4f}", flush=True)
+
+
+def meet(run: pathlib.Path, peers: list[pathlib.Path], model: Reader) -> None:
+    """Leaves the weights for the peers and takes the mean with their newest: training over processes that need not wait for
+    each other, on a machine whose cores are shared."""
+    torch.save(model.state_dict(), run / "meet.tmp")
+    os.replace(run / "meet.tmp", run / "meet.pt")
+    left = [p / "meet.pt" for p in peers if (p / "meet.pt").exists() and time.time() - (p / "meet.pt").stat().st_mtime < 600]
+    others = [torch.load(path) for path in left]
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if others and value.dtype.is_floating_point:
+                value.copy_(torch.stack([value, *(other[name] for other in others)]).mean(dim=0))
 
 
 def save(run: pathlib.Path, model: Reader, ema: Reader, optimiser: torch.optim.Optimizer, step: int) -> None:
