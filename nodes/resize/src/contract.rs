@@ -8,7 +8,7 @@ const AXES: &[Text] = &[text("nchw"), text("nhwc")];
 const INPUTS: &[Port] = &[input("frames", "frames/v1", Arity::Many, "handles of I420 or NV12 pictures of any size").holding(1)];
 
 const OUTPUTS: &[Port] = &[output(
-    "frames",
+    "images",
     "frames/v1",
     "handles of tensors `[1, 3, H, W]` or `[1, H, W, 3]`, R G B, full range (f32: 0 to 1), the picture centred, the rest grey 114; one row per input row with `source_from_image` in scale and offset",
 )];

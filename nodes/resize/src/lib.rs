@@ -2,12 +2,12 @@
 //! detector reads it: one pass over the pixels, no copy in between.
 //!
 //! ```yaml
-//! - id: resize0
-//!   path: ../target/release/resize
+//! - id: resize_cam0
+//!   path: bin/resize
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     frames: { source: decode0/frames, queue_size: 100, queue_policy: backpressure }
-//!   outputs: [frames]
+//!     tick: dora/timer/millis/500
+//!     frames: { source: decode_cam0/frames, queue_size: 256, queue_policy: backpressure }
+//!   outputs: [images]
 //!   env: { WIDTH: 960, HEIGHT: 544 }
 //! ```
 //!
@@ -81,7 +81,7 @@ impl Stage for Resize {
             height: p.height,
             arrangement,
             tensor,
-            pool: context.pool("frames", p.pool_slots, tensor.byte_len())?,
+            pool: context.pool("images", p.pool_slots, tensor.byte_len())?,
             client: context.client(1)?,
             stop: context.stop.clone(),
             scaler: FrameScaler::default(),
@@ -164,7 +164,7 @@ impl Resize {
 
     /// Sends what is finished, then gives the frames it was made from back.
     fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        out.send("frames", &self.rows)?;
+        out.send("images", &self.rows)?;
         self.rows.clear();
         for handle in self.used.drain(..) {
             self.client.ack(&handle)?;

@@ -46,7 +46,7 @@ fn reader(dir: &Path) -> Client {
 }
 
 fn context(dir: &Path) -> Context {
-    Context::for_test("resize", Mode::Lossless, dir).with_consumer("frames", "detect")
+    Context::for_test("resize", Mode::Lossless, dir).with_consumer("images", "detect")
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn frames_of_any_size_become_the_detectors_input_with_the_way_back() {
             FrameRow { source: "cam".into(), frame: 2, end: true, ..Default::default() },
         ];
         node.on_input(&Input::of("frames", &rows), &mut out).unwrap();
-        assert_eq!(out.message_sizes("frames"), [3], "one message for one message");
-        let sent: Vec<FrameRow> = out.taken("frames");
+        assert_eq!(out.message_sizes("images"), [3], "one message for one message");
+        let sent: Vec<FrameRow> = out.taken("images");
         assert!(sent[2].end && sent[2].frame == 2);
         for (i, row) in sent[..2].iter().enumerate() {
             assert_eq!((row.frame, row.width, row.height, row.source_width, row.source_height), (i as u64, 960, 544, w, h));
@@ -105,7 +105,7 @@ fn more_frames_than_slots_go_through_when_the_reader_keeps_up() {
     let mut out = Outputs::collector();
     for n in 0..40 {
         node.on_input(&Input::of("frames", &[publish(&pool, layout, n)]), &mut out).unwrap();
-        for row in out.taken::<FrameRow>("frames") {
+        for row in out.taken::<FrameRow>("images") {
             assert_eq!(row.frame, n);
             client.acquire(&Handle::from_bytes(row.handle)).unwrap().ack();
         }
@@ -130,7 +130,7 @@ fn stop_ends_a_wait_for_a_slot() {
     node.on_input(&Input::of("frames", &rows), &mut out).unwrap();
     node.finish(&mut out).unwrap();
     later.unwrap().join().unwrap();
-    let sent: Vec<FrameRow> = out.taken("frames");
+    let sent: Vec<FrameRow> = out.taken("images");
     assert_eq!(sent.len(), 9, "what was finished was sent before the wait");
 }
 
