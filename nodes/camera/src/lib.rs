@@ -5,13 +5,13 @@
 //! A file ends with an end row; the node exits when that one is acknowledged too.
 //!
 //! ```yaml
-//! - id: cam0
-//!   path: ../target/release/camera
+//! - id: camera_cam0
+//!   path: bin/camera
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     credit: { source: decode0/credit, queue_size: 100, queue_policy: backpressure }
+//!     tick: dora/timer/millis/500
+//!     credit: { source: decode_cam0/credit, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [packets]
-//!   env: { SOURCE: clip.mp4 }
+//!   env: { SOURCE: ../tests/clips/gate_day.mp4, NAME: gate }
 //! ```
 
 mod contract;

@@ -5,11 +5,11 @@
 //! pressure of the whole graph. What is finished is sent before waiting.
 //!
 //! ```yaml
-//! - id: decode0
-//!   path: ../target/release/decode
+//! - id: decode_cam0
+//!   path: bin/decode
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     packets: { source: cam0/packets, queue_size: 100, queue_policy: backpressure }
+//!     tick: dora/timer/millis/500
+//!     packets: { source: camera_cam0/packets, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [frames, credit]
 //! ```
 

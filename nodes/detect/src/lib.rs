@@ -15,12 +15,12 @@
 //!
 //! ```yaml
 //! - id: detect
-//!   path: ../target/release/detect
+//!   path: bin/detect
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     frames_cam0: {source: cam0.resize/frames, queue_size: 64, queue_policy: backpressure}
+//!     tick: dora/timer/millis/500
+//!     frames_cam0: { source: resize_cam0/images, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [detections]
-//!   env: {MODEL: ../models/detector.onnx, MIN_PLATE_CONFIDENCE: 0.3}
+//!   env: { MODEL: ../models/detector.onnx, MIN_PLATE_CONFIDENCE: 0.3 }
 //! ```
 
 mod contract;

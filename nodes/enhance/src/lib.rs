@@ -3,10 +3,10 @@
 //!
 //! ```yaml
 //! - id: enhance
-//!   path: ../target/release/enhance
+//!   path: bin/enhance
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     crops: { source: crop/crops, queue_size: 100, queue_policy: backpressure }
+//!     tick: dora/timer/millis/500
+//!     crops: { source: crop/crops, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [crops]
 //!   env: { OPERATORS: "clahe,sharpen", OPTIONS: "clahe.clip_limit=3" }
 //! ```

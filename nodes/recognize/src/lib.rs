@@ -14,12 +14,12 @@
 //!
 //! ```yaml
 //! - id: recognize
-//!   path: ../target/release/recognize
+//!   path: bin/recognize
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     crops: {source: enhance/crops, queue_size: 64, queue_policy: backpressure}
+//!     tick: dora/timer/millis/500
+//!     crops: { source: enhance/crops, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [texts]
-//!   env: {MODEL: ../models/reader.onnx}
+//!   env: { MODEL: ../models/reader.onnx }
 //! ```
 
 mod contract;

@@ -17,11 +17,11 @@
 //!
 //! ```yaml
 //! - id: store
-//!   path: ../target/release/store
+//!   path: bin/store
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     readings: {source: vote/readings, queue_size: 64, queue_policy: backpressure}
-//!   env: {FORMAT: "jsonl,sqlite", JSONL: out/readings.jsonl, SQLITE: out/readings.sqlite, EVIDENCE_DIR: out/evidence}
+//!     tick: dora/timer/millis/500
+//!     readings: { source: vote/readings, queue_size: 256, queue_policy: backpressure }
+//!   env: { FORMAT: "jsonl,sqlite", JSONL: ../out/readings.jsonl, SQLITE: ../out/readings.sqlite, EVIDENCE_DIR: ../out/evidence }
 //! ```
 
 mod contract;

@@ -31,7 +31,7 @@ pub fn page(contract: &Contract, about: &str) -> String {
     for p in contract.outputs.iter() {
         let _ = writeln!(s, "| `{}` | out | `{}` | any | {} |", p.name, p.message, p.about);
     }
-    let _ = writeln!(s, "| `tick` | in | timer | 1 | `dora/timer/secs/1`; keeps the node restartable and its statistics fresh |\n");
+    let _ = writeln!(s, "| `tick` | in | timer | 1 | `dora/timer/millis/500`; keeps the node restartable and its statistics fresh |\n");
     if contract.params.is_empty() {
         let _ = writeln!(s, "## Parameters\n\nNone.");
         return s;

@@ -74,7 +74,7 @@ pub trait Stage: Sized {
         Ok(Work::Idle)
     }
 
-    /// Called once a second.
+    /// Called at each timer input (`tick`): twice a second in the shipped graphs.
     ///
     /// # Errors
     /// As [`Stage::on_input`].

@@ -1,4 +1,4 @@
-//! Statistics of one node, written as JSON into the run folder once a second.
+//! Statistics of one node, written as JSON into the run folder twice a second.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -25,7 +25,9 @@ pub fn check_contract<S: Stage>(crate_dir: &str) {
         panic!("`Params` of node `{}` does not fit its contract: {e}", contract.name);
     }
     let source = std::fs::read_to_string(crate_dir.join("src/lib.rs")).unwrap_or_default();
-    let about: String = source.lines().take_while(|l| l.starts_with("//!")).map(|l| format!("{}\n", l.trim_start_matches("//!").trim_start_matches(' '))).collect();
+    // One space after `//!` belongs to the comment, further ones to its text: YAML lives by them.
+    let line = |l: &str| l.strip_prefix("//! ").or_else(|| l.strip_prefix("//!")).map(|text| format!("{text}\n"));
+    let about: String = source.lines().map_while(line).collect();
     let root = crate_dir.ancestors().find(|d| d.join("Cargo.lock").is_file()).unwrap_or(crate_dir);
     generated(&crate_dir.join("contract.json"), &json(&contract));
     generated(&root.join("docs/nodes").join(format!("{}.md", contract.name)), &page(&contract, &about));
