@@ -10,12 +10,13 @@
 //!
 //! ```yaml
 //! - id: crop
-//!   path: ../target/release/crop
+//!   path: bin/crop
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     frames_cam0: { source: decode0/frames, queue_size: 100, queue_policy: backpressure }
-//!     tracks: { source: track/tracks, queue_size: 100, queue_policy: backpressure }
+//!     tick: dora/timer/millis/500
+//!     tracks: { source: track/tracks, queue_size: 256, queue_policy: backpressure }
+//!     frames_cam0: { source: decode_cam0/frames, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [crops]
+//!   env: { MIN_TRACK_FRAMES: 5, MIN_PLATE_CONFIDENCE: 0.75 }
 //! ```
 
 mod contract;

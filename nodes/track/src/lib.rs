@@ -18,12 +18,12 @@
 //!
 //! ```yaml
 //! - id: track
-//!   path: ../target/release/track
+//!   path: bin/track
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     detections: {source: detect/detections, queue_size: 64, queue_policy: backpressure}
+//!     tick: dora/timer/millis/500
+//!     detections: { source: detect/detections, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [tracks]
-//!   env: {MAX_LOST_FRAMES: 30}
+//!   env: { MAX_LOST_FRAMES: 30 }
 //! ```
 
 pub mod assignment;

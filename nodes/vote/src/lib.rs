@@ -19,13 +19,13 @@
 //!
 //! ```yaml
 //! - id: vote
-//!   path: ../target/release/vote
+//!   path: bin/vote
 //!   inputs:
-//!     tick: dora/timer/secs/1
-//!     texts: {source: recognize/texts, queue_size: 64, queue_policy: backpressure}
-//!     tracks: {source: track/tracks, queue_size: 256, queue_policy: backpressure}
+//!     tick: dora/timer/millis/500
+//!     texts: { source: recognize/texts, queue_size: 256, queue_policy: backpressure }
+//!     tracks: { source: track/tracks, queue_size: 256, queue_policy: backpressure }
 //!   outputs: [readings]
-//!   env: {MIN_CONFIDENCE: 0.5, SYNTAXES: my_plates.yml}
+//!   env: { MIN_CONFIDENCE: 0.5, SYNTAXES: ../nodes/vote/syntaxes.yml }
 //! ```
 
 pub mod alignment;

@@ -1,0 +1,17 @@
+//! What the whole-system tests share: a sandbox in which the built `gantry` runs, and which sees what a run leaves behind.
+//!
+//! Every process of a run inherits the variable [`MARK_ENV`], so that a test finds its own processes and no other test's, whoever
+//! started or adopted them. The tests need `target/release` built and `cargo xtask setup` done; `cargo xtask test` does both.
+
+mod files;
+mod processes;
+mod readings;
+mod run;
+
+pub use files::{clip, odd_inputs, program, root};
+pub use processes::Process;
+pub use readings::{Stats, lines, stats};
+pub use run::{Finished, Running, Sandbox};
+
+/// Carried by every process of a sandbox.
+pub const MARK_ENV: &str = "GANTRY_SYSTEM_TEST";

@@ -1,0 +1,82 @@
+//! Processes and shared memory, from /proc and /dev/shm.
+
+use crate::MARK_ENV;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+/// A living process of a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its program.
+    pub exe: PathBuf,
+    /// Its command line.
+    pub command: String,
+}
+
+impl Process {
+    /// File name of the program.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.exe.file_name().and_then(|n| n.to_str()).unwrap_or_default()
+    }
+
+    /// Sends `signal`, e.g. `KILL`.
+    pub fn signal(&self, signal: &str) {
+        send(self.pid, signal);
+    }
+}
+
+/// `kill` of util-linux: no unsafe code.
+pub(crate) fn send(pid: u32, signal: &str) {
+    let _ = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).stderr(Stdio::null()).status();
+}
+
+/// Processes that carry `mark` in their environment, by id. Zombies have no environment any more and do not count.
+pub(crate) fn marked(mark: &str) -> Vec<Process> {
+    let wanted = format!("{MARK_ENV}={mark}");
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Ok(environ) = std::fs::read(entry.path().join("environ")) else { continue };
+        if pid == std::process::id() || !environ.split(|b| *b == 0).any(|v| v == wanted.as_bytes()) {
+            continue;
+        }
+        let exe = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        all.push(Process { pid, exe, command });
+    }
+    all.sort_by_key(|p| p.pid);
+    all
+}
+
+/// Files of /dev/shm that are newer than `since` and that no living process has mapped or open: left behind by somebody.
+pub(crate) fn forgotten_shared_memory(since: SystemTime) -> Vec<String> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let newer = entry.metadata().and_then(|m| m.modified()).is_ok_and(|t| t >= since);
+        if newer {
+            names.insert(format!("/dev/shm/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_none_or(|n| n.parse::<u32>().is_err()) {
+            continue;
+        }
+        let maps = std::fs::read_to_string(entry.path().join("maps")).unwrap_or_default();
+        names.retain(|n| !maps.contains(n.as_str()));
+        for fd in std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
+            if let Ok(target) = std::fs::read_link(fd.path()) {
+                names.remove(target.to_string_lossy().as_ref());
+            }
+        }
+    }
+    names.into_iter().collect()
+}
