@@ -30,7 +30,7 @@ pub enum SyntaxError {
     },
     /// Not the YAML that is wanted.
     #[error("table of syntaxes is malformed: {0}")]
-    Malformed(#[from] serde_yaml_ng::Error),
+    Malformed(#[from] serde_yaml::Error),
     /// A pattern with other letters than L and D, or of a length no plate has.
     #[error("syntax `{name}`: pattern `{pattern}` is not 1 to 16 of the letters `L` and `D`")]
     Pattern {
@@ -120,7 +120,7 @@ impl Syntaxes {
     /// # Errors
     /// See [`SyntaxError`].
     pub fn parse(yaml: &str) -> Result<Self, SyntaxError> {
-        let table: Table = serde_yaml_ng::from_str(yaml)?;
+        let table: Table = serde_yaml::from_str(yaml)?;
         let in_range = |name: &str, value: f64, ok: bool, range| {
             if ok { Ok(value) } else { Err(SyntaxError::Range { name: name.to_owned(), value, range }) }
         };
