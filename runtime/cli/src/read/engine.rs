@@ -1,5 +1,6 @@
 //! Starts `dora run`, shows progress, ends it cleanly.
 
+use super::deaths::{Death, Deaths};
 use super::plan::Plan;
 use super::progress::Progress;
 use crate::failure::Failure;
@@ -27,8 +28,12 @@ struct NodeFault {
 /// How the run ended.
 pub struct Outcome {
     status: ExitStatus,
-    interrupted: bool,
+    /// The user ended it, and nothing had failed before that.
+    pub interrupted: bool,
+    /// In the order in which they were written: the first is the cause, the others often its consequences.
     faults: Vec<NodeFault>,
+    /// Nodes that a signal ended before anybody asked the run to stop.
+    deaths: Vec<Death>,
     /// Things that people should know although the run went on: damaged input, lost messages.
     pub warnings: Vec<String>,
     stats: BTreeMap<String, NodeStats>,
@@ -38,19 +43,27 @@ pub struct Outcome {
 impl Outcome {
     /// The failure that the command ends with, if the run did not succeed.
     pub fn failure(&self, plan: &Plan) -> Option<Failure> {
+        if self.interrupted {
+            return Some(Failure::interrupted(format!("interrupted; what was read until then is in {}", plan.out.display())));
+        }
+        let logs = format!("logs: {}", plan.run_dir.display());
+        // A node that a signal ended makes others fail that wait for it.
+        if let Some(death) = self.deaths.first() {
+            return Some(Failure::failed(death.message()).hint(format!("{}\n{logs}", death.hint())));
+        }
         if let Some(fault) = self.faults.first() {
             let more = if self.faults.len() > 1 { format!(" (and {} more)", self.faults.len() - 1) } else { String::new() };
             let failure = Failure::failed(format!("{}{more}", fault.message));
             return Some(match &fault.hint {
-                Some(hint) => failure.hint(format!("{hint}\nlogs: {}", plan.run_dir.display())),
-                None => failure.hint(format!("logs: {}", plan.run_dir.display())),
+                Some(hint) => failure.hint(format!("{hint}\n{logs}")),
+                None => failure.hint(logs),
             });
         }
-        if self.interrupted {
-            return Some(Failure::interrupted(format!("interrupted; what was read until then is in {}", plan.out.display())));
-        }
         if !self.status.success() {
-            return Some(Failure::failed(format!("dora ended with {}", self.status)).hint(format!("see {}", plan.run_dir.join("dora.log").display())));
+            return Some(
+                Failure::failed(format!("dora ended with {}", self.status))
+                    .hint(format!("see {}", plan.run_dir.join("dora.log").display())),
+            );
         }
         None
     }
@@ -86,8 +99,13 @@ pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, Failure> {
     }
     let log = std::fs::File::create(plan.run_dir.join("dora.log")).map_err(|e| Failure::failed(format!("log file: {e}")))?;
     let log_too = log.try_clone().map_err(|e| Failure::failed(format!("log file: {e}")))?;
-    let mut command = Command::new(&plan.dora);
+    let mut command = dora(plan);
     command.arg("run").arg(&plan.graph).env(gantry_node::RUN_DIR_ENV, &plan.run_dir).current_dir(&plan.run_dir);
+    // Inside the run folder, so that sockets of killed nodes go with it.
+    let sockets = plan.run_dir.join("sockets");
+    if std::env::var_os(gantry_node::RUNTIME_DIR_ENV).is_none() {
+        command.env(gantry_node::RUNTIME_DIR_ENV, &sockets);
+    }
     if let Some(library) = crate::paths::onnxruntime() {
         command.env("ORT_DYLIB_PATH", library);
     }
@@ -95,11 +113,28 @@ pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, Failure> {
     command.stdin(Stdio::null()).stdout(log).stderr(log_too).process_group(0);
     let started = Instant::now();
     let child = command.spawn().map_err(|e| Failure::failed(format!("{}: {e}", plan.dora.display())).hint("run `cargo xtask setup`"))?;
-    let (status, interrupted) = wait(child, plan, &interrupts, quiet)?;
+    let (status, interrupted, deaths) = wait(child, plan, &interrupts, quiet)?;
+    let _ = std::fs::remove_dir_all(&sockets);
     let stats = read_stats(&plan.run_dir);
     let faults = read_faults(&plan.run_dir);
     let warnings = warnings(&stats);
-    Ok(Outcome { status, interrupted, faults, warnings, stats, seconds: started.elapsed().as_secs_f64() })
+    Ok(Outcome { status, interrupted, faults, deaths, warnings, stats, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// The dora command, which gets SIGTERM if this process dies: a killed `gantry` takes the graph along. `setpriv` of util-linux
+/// sets that without unsafe code here; where it is missing, a killed `gantry` leaves the graph to run to its end.
+fn dora(plan: &Plan) -> Command {
+    const DEATH_SIGNAL: [&str; 2] = ["--pdeathsig", "TERM"];
+    let knows =
+        |setpriv: &Path| Command::new(setpriv).args(DEATH_SIGNAL).arg("true").stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    match crate::paths::on_path("setpriv").filter(|s| knows(s)) {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(DEATH_SIGNAL).arg(&plan.dora);
+            command
+        }
+        None => Command::new(&plan.dora),
+    }
 }
 
 fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> Result<(), Failure> {
@@ -115,17 +150,25 @@ fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("signal thread: {e}")))
 }
 
-fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) -> Result<(ExitStatus, bool), Failure> {
+fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) -> Result<(ExitStatus, bool, Vec<Death>), Failure> {
     let progress = Progress::new(plan, quiet);
     let mut stopping: Option<Instant> = None;
     let mut fault_seen: Option<Instant> = None;
     let mut told = 0;
+    let mut log = Deaths::follow(plan.run_dir.join("dora.log"));
+    let mut deaths = Vec::new();
     loop {
+        if stopping.is_none() {
+            deaths = log.seen().to_vec();
+        }
         if let Some(status) = child.try_wait().map_err(|e| Failure::failed(format!("dora: {e}")))? {
             progress.finish(decoded(&read_stats(&plan.run_dir)));
             // A killed `dora run` leaves its nodes to their watchdogs; the group ends with it.
             signal_group(&child, "KILL");
-            return Ok((status, told > 0));
+            if stopping.is_none() {
+                deaths = log.seen().to_vec();
+            }
+            return Ok((status, told > 0 && fault_seen.is_none(), deaths));
         }
         let asked = interrupts.load(Ordering::SeqCst);
         if asked > told {
@@ -134,7 +177,9 @@ fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) ->
             stopping.get_or_insert_with(Instant::now);
             progress.say("stopping; once more to end at once");
         }
-        if fault_seen.is_none() && plan.run_dir.join("faults").read_dir().is_ok_and(|mut d| d.any(|e| e.is_ok_and(|e| e.path().extension().is_some_and(|x| x == "json")))) {
+        let faulty = || !deaths.is_empty() || !json_files(&plan.run_dir.join("faults")).is_empty();
+        // What fails after Ctrl-C is the end of the run and not its cause.
+        if fault_seen.is_none() && stopping.is_none() && faulty() {
             fault_seen = Some(Instant::now());
         }
         if stopping.is_none() && fault_seen.is_some_and(|t| t.elapsed() > AFTER_FAULT) {
@@ -163,15 +208,28 @@ pub fn read_stats(run_dir: &Path) -> BTreeMap<String, NodeStats> {
     files(&run_dir.join(STATS_DIR)).filter_map(|text| serde_json::from_str::<NodeStats>(&text).ok()).map(|s| (s.node.clone(), s)).collect()
 }
 
+/// Oldest first.
 fn read_faults(run_dir: &Path) -> Vec<NodeFault> {
-    files(&run_dir.join("faults")).filter_map(|text| serde_json::from_str(&text).ok()).collect()
+    let mut paths = json_files(&run_dir.join("faults"));
+    paths.sort_by_key(|p| p.metadata().and_then(|m| m.modified()).ok());
+    paths.iter().filter_map(|p| serde_json::from_str(&std::fs::read_to_string(p).ok()?).ok()).collect()
 }
 
 /// Contents of the complete JSON files of a folder, by name.
 fn files(dir: &Path) -> impl Iterator<Item = String> {
-    let mut paths: Vec<_> = dir.read_dir().into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
+    json_files(dir).into_iter().filter_map(|p| std::fs::read_to_string(p).ok())
+}
+
+fn json_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut paths: Vec<_> = dir
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.extension().is_some_and(|x| x == "json"))
+        .collect();
     paths.sort();
-    paths.into_iter().filter_map(|p| std::fs::read_to_string(p).ok())
+    paths
 }
 
 /// Counters that mean that something of the input or of the run was lost.

@@ -1,5 +1,6 @@
 //! `gantry read`: plates from files or streams, through a graph that `dora run` runs.
 
+mod deaths;
 pub mod engine;
 pub mod plan;
 mod progress;
@@ -63,6 +64,10 @@ pub fn run(args: ReadArgs) -> Result<(), Failure> {
         eprintln!("warning: {warning}");
     }
     if let Some(failure) = outcome.failure(&plan) {
+        // Logs are for finding out what failed; nothing did when the user ended the run.
+        if outcome.interrupted {
+            plan.clean(args.keep_run);
+        }
         return Err(failure);
     }
     if let Some(path) = &args.annotated {

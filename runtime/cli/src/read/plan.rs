@@ -55,21 +55,22 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
     let sources = sources(args)?;
     let graph_file = match &args.graph {
         Some(path) => path.clone(),
-        None => paths::project()
-            .map(|p| p.join("graphs/read.yml"))
-            .ok_or_else(|| Failure::refused("graphs/read.yml was not found").hint("run this inside the project, or name a graph with `--graph`"))?,
+        None => paths::project().map(|p| p.join("graphs/read.yml")).ok_or_else(|| {
+            Failure::refused("graphs/read.yml was not found").hint("run this inside the project, or name a graph with `--graph`")
+        })?,
     };
     let faulty = |faults: &[gantry_graph::GraphFault]| Failure::refused(render(faults));
     let graph = Graph::read(&graph_file).map_err(|f| faulty(&f))?;
     let out = absolute(&args.out)?;
     let evidence = absolute(&args.evidence.clone().unwrap_or_else(|| args.out.with_extension("evidence")))?;
     let parent = out.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(parent).map_err(|e| Failure::refused(format!("{}: {e}", parent.display())).hint("name a folder that can be written with `--out`"))?;
-    let run_dir = tempfile::Builder::new()
-        .prefix("gantry-run-")
-        .tempdir()
-        .map_err(|e| Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR"))?
-        .keep();
+    std::fs::create_dir_all(parent)
+        .map_err(|e| Failure::refused(format!("{}: {e}", parent.display())).hint("name a folder that can be written with `--out`"))?;
+    // Removed again by whatever ends this function early.
+    let folder = tempfile::Builder::new().prefix("gantry-run-").tempdir().map_err(|e| {
+        Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR")
+    })?;
+    let run_dir = folder.path().to_owned();
     let tracks = args.annotated.is_some().then(|| run_dir.join("tracks.jsonl"));
     let cameras: Vec<Camera> = sources.iter().map(|s| s.camera.clone()).collect();
     let mut yaml = graph.for_cameras(&cameras).map_err(|f| faulty(&[f]))?;
@@ -78,11 +79,14 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
     let generated = Graph::parse(&text, &graph_file, run_dir.clone()).map_err(|f| faulty(&f))?;
     let faults = check(&generated);
     if !faults.is_empty() {
-        let _ = std::fs::remove_dir_all(&run_dir);
         return Err(faulty(&faults));
     }
     let graph = run_dir.join("graph.yml");
     std::fs::write(&graph, text).map_err(|e| Failure::failed(format!("{}: {e}", graph.display())))?;
+    // Also so that a run that fails at its start does not show the readings of the last one.
+    std::fs::File::create(&out)
+        .map_err(|e| Failure::refused(format!("{}: {e}", out.display())).hint("name a file that can be written with `--out`"))?;
+    let run_dir = folder.keep();
     Ok(Plan { sources, graph, run_dir, out, tracks, start_s: args.start, seconds: args.seconds, dora })
 }
 
