@@ -1,4 +1,5 @@
 //! `camera` and `decode` joined by hand, with a consumer that reads the frames.
+#![allow(clippy::disallowed_methods, reason = "threads and channels of a test end with it")]
 
 use gantry_contract::ParamSet;
 use gantry_frames::{Client, ClientConfig, Handle, Mode};

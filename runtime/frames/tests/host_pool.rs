@@ -1,4 +1,5 @@
 //! Producer and consumer in one process, over real memfds and sockets.
+#![allow(clippy::disallowed_methods, reason = "threads and channels of a test end with it")]
 
 mod common;
 

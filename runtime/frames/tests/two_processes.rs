@@ -1,4 +1,5 @@
 //! Producer and consumer in two processes. The second one is this program again: `peer_process` with a role in its environment.
+#![allow(clippy::disallowed_methods, reason = "threads and channels of a test end with it")]
 
 mod common;
 
