@@ -41,18 +41,43 @@ use std::collections::BTreeMap;
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "the contract describes each of them")]
 pub struct Params {
-    min_track_frames: u32,
-    min_plate_confidence: f32,
-    read_every_frames: u64,
-    max_crops_per_track: u32,
-    margin: f64,
-    min_height_px: usize,
-    target_height_px: usize,
-    max_height_px: usize,
-    rectify: bool,
-    jpeg_quality: u8,
-    pool_slots: u32,
+    pub min_track_frames: u32,
+    pub min_plate_confidence: f32,
+    pub read_every_frames: u64,
+    pub max_crops_per_track: u32,
+    pub margin: f64,
+    pub min_height_px: usize,
+    pub target_height_px: usize,
+    pub max_height_px: usize,
+    pub rectify: bool,
+    pub jpeg_quality: u8,
+    pub pool_slots: u32,
+}
+
+impl Params {
+    /// Limits of the gate.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            min_track_frames: self.min_track_frames,
+            min_plate_confidence: self.min_plate_confidence,
+            read_every_frames: self.read_every_frames,
+            max_crops_per_track: self.max_crops_per_track,
+        }
+    }
+
+    /// Sizes of the crops.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            margin: self.margin,
+            min_height_px: self.min_height_px,
+            target_height_px: self.target_height_px,
+            max_height_px: self.max_height_px,
+        }
+    }
 }
 
 /// The node.
@@ -181,20 +206,8 @@ impl Crop {
     }
 
     fn read(&mut self, frame: &FrameRow, tracks: &TracksRow, out: &mut Outputs) -> Result<Result<CropsRow, Stopped>, Fault> {
-        let p = &self.params;
-        let limits = Limits {
-            min_track_frames: p.min_track_frames,
-            min_plate_confidence: p.min_plate_confidence,
-            read_every_frames: p.read_every_frames,
-            max_crops_per_track: p.max_crops_per_track,
-        };
-        let sizes = Sizes {
-            margin: p.margin,
-            min_height_px: p.min_height_px,
-            target_height_px: p.target_height_px,
-            max_height_px: p.max_height_px,
-        };
-        let (rectify, quality) = (p.rectify, p.jpeg_quality);
+        let (limits, sizes) = (self.params.limits(), self.params.sizes());
+        let (rectify, quality) = (self.params.rectify, self.params.jpeg_quality);
         let mut row = empty(tracks);
         let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
         let mut wanted: Vec<_> = tracks.tracks.iter().filter_map(|t| Some((t, gate.admit(&limits, tracks.frame, t)?))).collect();

@@ -82,7 +82,9 @@ impl Params {
         }
     }
 
-    fn tracker(&self) -> Box<dyn Tracker> {
+    /// A tracker for one camera.
+    #[must_use]
+    pub fn tracker(&self) -> Box<dyn Tracker> {
         match self.tracker {
             TrackerKind::Bytetrack => Box::new(ByteTrack::new(self.thresholds())),
         }

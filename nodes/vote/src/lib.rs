@@ -75,7 +75,11 @@ pub struct Params {
 }
 
 impl Params {
-    fn rules(&self, syntaxes: &Arc<Syntaxes>) -> Result<Arc<Rules>, Fault> {
+    /// What they mean for [`Passes`].
+    ///
+    /// # Errors
+    /// `min_length` above `max_length`.
+    pub fn rules(&self, syntaxes: &Arc<Syntaxes>) -> Result<Arc<Rules>, Fault> {
         if self.min_length > self.max_length {
             return Err(Fault::new(format!("parameter `min_length`: {} is above `max_length` {}", self.min_length, self.max_length))
                 .hint("plates have 4 to 10 characters"));

@@ -36,9 +36,8 @@ pub fn write(plan: &Plan, readings: &[Reading], path: &Path, quiet: bool) -> Res
         let out = if plan.sources.len() == 1 { path.to_owned() } else { beside(path, name) };
         let frames = tracks.get(name).cloned().unwrap_or_default();
         let plates: BTreeMap<u64, &Reading> = readings.iter().filter(|r| r.camera == *name).map(|r| (r.track_id, r)).collect();
-        one(&source.camera.source, &out, &frames, &plates, plan, quiet).map_err(|e| {
-            Failure::failed(format!("annotated video {}: {e}", out.display())).hint("the readings themselves are complete")
-        })?;
+        one(&source.camera.source, &out, &frames, &plates, plan, quiet)
+            .map_err(|e| Failure::failed(format!("annotated video {}: {e}", out.display())).hint("the readings themselves are complete"))?;
         if !quiet {
             println!("annotated video: {}", out.display());
         }
@@ -65,11 +64,20 @@ fn load_tracks(plan: &Plan) -> Result<BTreeMap<String, ByTime>, Failure> {
     Ok(all)
 }
 
-fn one(source: &str, out: &Path, tracks: &ByTime, plates: &BTreeMap<u64, &Reading>, plan: &Plan, quiet: bool) -> Result<(), gantry_media::MediaError> {
+fn one(
+    source: &str,
+    out: &Path,
+    tracks: &ByTime,
+    plates: &BTreeMap<u64, &Reading>,
+    plan: &Plan,
+    quiet: bool,
+) -> Result<(), gantry_media::MediaError> {
     let mut reader = FrameReader::open(source)?;
     let fps = if reader.info().fps > 0.0 { reader.info().fps } else { 25.0 };
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(tracks.len() as u64) };
-    bar.set_style(ProgressStyle::with_template("{bar:32} {pos}/{len} frames drawn  {per_sec}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template("{bar:32} {pos}/{len} frames drawn  {per_sec}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     let first_ns = (plan.start_s * 1e9) as i64;
     let last_ns = plan.seconds.map_or(i64::MAX, |s| first_ns + (s * 1e9) as i64);
     let mut encoder = None;

@@ -45,7 +45,8 @@ pub fn run(_args: &DoctorArgs) -> Result<(), Failure> {
         println!("\nThis machine can read plates: `gantry read VIDEO`.");
         Ok(())
     } else {
-        Err(Failure::failed(format!("{missing} thing(s) missing")).hint("run the commands named above, or `cargo xtask setup` for all of them"))
+        Err(Failure::failed(format!("{missing} thing(s) missing"))
+            .hint("run the commands named above, or `cargo xtask setup` for all of them"))
     }
 }
 
@@ -107,7 +108,8 @@ fn models() -> Finding {
 
 fn shared_memory() -> Finding {
     // A memfd is what the pools stand on; `/proc/self/fd` shows that the kernel gives them out.
-    let seals = std::fs::read_to_string("/proc/sys/vm/memfd_noexec").map_or_else(|_| "memfd".to_owned(), |v| format!("memfd (noexec {})", v.trim()));
+    let seals = std::fs::read_to_string("/proc/sys/vm/memfd_noexec")
+        .map_or_else(|_| "memfd".to_owned(), |v| format!("memfd (noexec {})", v.trim()));
     finding("frame memory", Some(format!("host: {seals}")), "", State::Ok, "")
 }
 
@@ -118,7 +120,8 @@ fn nvidia() -> Finding {
 }
 
 fn nvdec() -> Finding {
-    let libraries = ["/usr/lib/x86_64-linux-gnu/libnvcuvid.so.1", "/usr/lib/aarch64-linux-gnu/libnvcuvid.so.1", "/usr/lib64/libnvcuvid.so.1"];
+    let libraries =
+        ["/usr/lib/x86_64-linux-gnu/libnvcuvid.so.1", "/usr/lib/aarch64-linux-gnu/libnvcuvid.so.1", "/usr/lib64/libnvcuvid.so.1"];
     let found = libraries.into_iter().find(|p| Path::new(p).exists()).map(str::to_owned);
     finding("NVDEC", found, "libnvcuvid.so.1 not found: video is decoded in software", State::Optional, "")
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod doctor;
 mod draw;
 pub mod failure;
+pub mod ocr;
 pub mod paths;
 pub mod probe;
 pub mod read;

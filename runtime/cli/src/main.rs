@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, doctor, probe, read, score};
+use gantry::{check, doctor, ocr, probe, read, score};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -22,6 +22,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Opens a source and measures how it decodes here.
     Probe(probe::ProbeArgs),
+    /// Reads still pictures of plates or scenes and shows every variant and the vote.
+    Ocr(ocr::OcrArgs),
     /// Compares readings with the truth: exact plates, characters, duplicates, false readings.
     Score(score::ScoreArgs),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Ocr(args) => ocr::run(&args),
         Command::Score(args) => score::run(&args),
     };
     match result {
@@ -42,4 +45,3 @@ fn main() -> ExitCode {
         }
     }
 }
-

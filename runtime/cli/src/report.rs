@@ -35,7 +35,8 @@ pub fn write(readings: &[Reading], out: &Path, page: &Path) -> Result<(), Failur
             format!("<img alt=\"plate\" src=\"data:image/jpeg;base64,{}\">", base64::engine::general_purpose::STANDARD.encode(jpeg))
         });
         let percent = r.confidence * 100.0;
-        let syntax = r.syntax.as_deref().filter(|s| !s.is_empty()).map_or_else(String::new, |s| format!("<br><small>{}</small>", escaped(s)));
+        let syntax =
+            r.syntax.as_deref().filter(|s| !s.is_empty()).map_or_else(String::new, |s| format!("<br><small>{}</small>", escaped(s)));
         let _ = write!(
             html,
             "<tr><td>{picture}<td><span class=\"plate\">{}</span>{syntax}<td>{percent:.1} %<div class=\"bar\"><i style=\"width:{percent:.0}%\"></i></div><td>{}<td>{:.2} to {:.2} s<td><details><summary>{} frames read</summary>{}</details></tr>\n",
@@ -54,7 +55,14 @@ pub fn write(readings: &[Reading], out: &Path, page: &Path) -> Result<(), Failur
 fn votes(reading: &Reading) -> String {
     let mut text = String::new();
     for v in &reading.votes {
-        let _ = write!(text, "<div><code>{}</code> {} in {} frames, weight {:.2}</div>", escaped(&v.text), escaped(&v.variant), v.frames.len(), v.weight);
+        let _ = write!(
+            text,
+            "<div><code>{}</code> {} in {} frames, weight {:.2}</div>",
+            escaped(&v.text),
+            escaped(&v.variant),
+            v.frames.len(),
+            v.weight
+        );
     }
     text
 }

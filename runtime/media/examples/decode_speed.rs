@@ -12,7 +12,7 @@ use std::time::Duration;
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: decode_speed FILE")?;
     let limit = Duration::from_secs(20);
-    let heap = probe_with(&file, DecoderChoice::Auto, limit, Arc::new(HeapAllocator))?;
+    let heap = probe_with(&file, DecoderChoice::Auto, limit, Arc::new(HeapAllocator::default()))?;
     println!(
         "{} {}x{} {} fps {}, decoder={} reason={}",
         heap.codec, heap.width, heap.height, heap.pixel_format, heap.fps, heap.decoder, heap.reason
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     print("heap ", &heap);
 
     let demuxer = Demuxer::open(&file, &OpenOptions::default())?;
-    let decoder = SoftwareDecoder::open(demuxer.info(), DecoderOptions::default(), Arc::new(HeapAllocator))?;
+    let decoder = SoftwareDecoder::open(demuxer.info(), DecoderOptions::default(), Arc::new(HeapAllocator::default()))?;
     let dir = std::env::temp_dir().join(format!("gantry-decode-speed-{}", std::process::id()));
     let pool = Pool::create(PoolConfig {
         runtime_dir: dir.clone(),

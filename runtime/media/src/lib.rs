@@ -27,6 +27,7 @@ mod probe;
 mod reader;
 mod redact;
 mod slot;
+mod versions;
 
 pub use choice::{Chosen, DecoderChoice, choose};
 pub use decode::{DecodeStats, Decoded, DecoderOptions, Path, SoftwareDecoder};
@@ -37,4 +38,5 @@ pub use pool::PoolAllocator;
 pub use probe::{ProbeReport, probe, probe_with};
 pub use reader::{FrameReader, OwnedFrame, PtsClock};
 pub use redact::{redact, redact_in};
+pub use versions::versions;
 pub use slot::{AllocateError, FrameAllocator, HeapAllocator, HeapSlot, Slot};

@@ -100,7 +100,7 @@ pub fn probe_with<A: FrameAllocator>(
 /// # Errors
 /// As [`probe_with`].
 pub fn probe(source: &str) -> Result<ProbeReport, MediaError> {
-    probe_with(source, DecoderChoice::Auto, Duration::from_secs(10), Arc::new(crate::HeapAllocator))
+    probe_with(source, DecoderChoice::Auto, Duration::from_secs(10), Arc::new(crate::HeapAllocator::default()))
 }
 
 /// CPU time of the calling thread; 0 where the kernel does not tell.

@@ -76,7 +76,7 @@ impl FrameReader {
     /// As [`FrameReader::open`].
     pub fn open_with(source: &str, options: DecoderOptions) -> Result<Self, MediaError> {
         let demuxer = Demuxer::open(source, &OpenOptions::default())?;
-        let decoder = SoftwareDecoder::open(demuxer.info(), options, Arc::new(HeapAllocator))?;
+        let decoder = SoftwareDecoder::open(demuxer.info(), options, Arc::new(HeapAllocator::default()))?;
         let clock = PtsClock::new(demuxer.info().fps);
         Ok(Self { demuxer, decoder, options, clock, ended: false, frame: 0, ready: VecDeque::new() })
     }
@@ -119,7 +119,7 @@ impl FrameReader {
                     if packet.info_changed {
                         self.decoder.send_end()?;
                         self.collect()?;
-                        self.decoder = SoftwareDecoder::open(self.demuxer.info(), self.options, Arc::new(HeapAllocator))?;
+                        self.decoder = SoftwareDecoder::open(self.demuxer.info(), self.options, Arc::new(HeapAllocator::default()))?;
                     }
                     self.decoder.send(&packet)?;
                 }

@@ -3,7 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 /// Memory for one picture, owned by the decoder until it gives the picture out.
 ///
@@ -63,9 +63,15 @@ unsafe impl Slot for gantry_frames::Loaned {
     }
 }
 
-/// Slots from the heap, for tools that need no pool.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HeapAllocator;
+/// Most free blocks that a [`HeapAllocator`] keeps.
+const MOST_FREE: usize = 32;
+
+/// Slots from the heap, for tools that need no pool. Blocks whose picture is gone are used again: fresh memory for every
+/// picture would be mapped and zeroed by the kernel page by page. Clones share their free blocks.
+#[derive(Clone, Debug, Default)]
+pub struct HeapAllocator {
+    free: Arc<Mutex<Vec<Memory>>>,
+}
 
 /// A block on the heap, aligned to 64 bytes.
 #[derive(Clone, Debug)]
@@ -73,19 +79,46 @@ pub struct HeapSlot(Arc<Block>);
 
 #[derive(Debug)]
 struct Block {
+    /// Always there until the drop.
+    memory: Option<Memory>,
+    home: Weak<Mutex<Vec<Memory>>>,
+}
+
+#[derive(Debug)]
+struct Memory {
     start: NonNull<u8>,
     layout: Layout,
 }
 
-// SAFETY: the block is plain memory owned by the `Arc`; writing through it is ruled by the contract of `Slot`.
-unsafe impl Send for Block {}
+// SAFETY: the block is plain memory owned by one `Memory`; writing through it is ruled by the contract of `Slot`.
+unsafe impl Send for Memory {}
 // SAFETY: as above: shared access only reads.
-unsafe impl Sync for Block {}
+unsafe impl Sync for Memory {}
 
-impl Drop for Block {
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: allocated in `allocate` with this very layout.
         unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let home = self.home.upgrade();
+        let Some(mut free) = home.as_ref().and_then(|h| h.lock().ok()) else { return };
+        if free.len() < MOST_FREE {
+            free.extend(self.memory.take());
+        }
+    }
+}
+
+impl Block {
+    fn start(&self) -> *mut u8 {
+        self.memory.as_ref().map_or(std::ptr::null_mut(), |m| m.start.as_ptr())
+    }
+
+    fn len(&self) -> usize {
+        self.memory.as_ref().map_or(0, |m| m.layout.size())
     }
 }
 
@@ -93,19 +126,21 @@ impl HeapSlot {
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
+        let Some(memory) = &self.0.memory else { return &[] };
         // SAFETY: the block has that many initialised (zeroed at least) bytes; a decoder that still refers to it only reads.
-        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr(), self.0.layout.size()) }
+        unsafe { std::slice::from_raw_parts(memory.start.as_ptr(), memory.layout.size()) }
     }
 }
 
-// SAFETY: the block lives as long as any clone of the `Arc` (slot or hold) and never moves.
+// SAFETY: the block lives as long as any clone of the `Arc` (slot or hold), never moves, and goes back to the free blocks only
+// when all of them are gone.
 unsafe impl Slot for HeapSlot {
     type Hold = HeapSlot;
     fn as_mut_ptr(&self) -> *mut u8 {
-        self.0.start.as_ptr()
+        self.0.start()
     }
     fn len(&self) -> usize {
-        self.0.layout.size()
+        self.0.len()
     }
     fn hold(&self) -> HeapSlot {
         self.clone()
@@ -116,9 +151,44 @@ impl FrameAllocator for HeapAllocator {
     type Slot = HeapSlot;
     fn allocate(&self, bytes: usize) -> Result<HeapSlot, AllocateError> {
         let layout = Layout::from_size_align(bytes.max(1), 64).map_err(|e| AllocateError::Refused(e.to_string()))?;
-        // SAFETY: the size is not 0.
-        let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        Ok(HeapSlot(Arc::new(Block { start, layout })))
+        let used_before = self.free.lock().ok().and_then(|mut free| {
+            // Another size is of another stream or from before a change of size.
+            free.retain(|m| m.layout == layout);
+            free.pop()
+        });
+        let memory = match used_before {
+            Some(memory) => memory,
+            None => {
+                // SAFETY: the size is not 0.
+                let start = unsafe { alloc_zeroed(layout) };
+                Memory { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), layout }
+            }
+        };
+        Ok(HeapSlot(Arc::new(Block { memory: Some(memory), home: Arc::downgrade(&self.free) })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_used_again_once_slot_and_holds_are_gone_and_never_before() {
+        let heap = HeapAllocator::default();
+        let slot = heap.allocate(1000).unwrap();
+        let (first, hold) = (slot.as_mut_ptr(), slot.hold());
+        drop(slot);
+        let other = heap.allocate(1000).unwrap();
+        assert_ne!(other.as_mut_ptr(), first, "a hold is left");
+        drop(hold);
+        let again = heap.allocate(1000).unwrap();
+        assert_eq!(again.as_mut_ptr(), first);
+        assert_eq!((again.len(), again.bytes().len(), first as usize % 64), (1000, 1000, 0));
+        drop((other, again));
+        assert_eq!(heap.allocate(2000).unwrap().len(), 2000);
+        assert!(heap.free.lock().unwrap().is_empty(), "blocks of another size are given back");
+        let outlives = heap.allocate(10).unwrap();
+        drop(heap);
+        assert_eq!(outlives.bytes(), [0; 10]);
     }
 }

@@ -3,6 +3,7 @@
 use crate::processes::{Process, forgotten_shared_memory, marked, send};
 use crate::{MARK_ENV, Stats, files, stats};
 use std::ffi::OsStr;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -67,6 +68,8 @@ impl Sandbox {
     /// `gantry` with `arguments`.
     pub fn gantry<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.command(files::program("gantry"));
+        // It keeps the sockets in the folder of the run.
+        command.env_remove("GANTRY_RUNTIME_DIR");
         command.args(arguments);
         command
     }
@@ -136,6 +139,8 @@ impl Sandbox {
     fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = self.processes().iter().map(|p| format!("process {}: {}", p.pid, p.command)).collect();
         left.extend(files_below(&self.path("sockets")).iter().map(|f| format!("socket {}", f.display())));
+        let is_socket = |p: &PathBuf| std::fs::symlink_metadata(p).is_ok_and(|m| m.file_type().is_socket());
+        left.extend(files_below(&self.path("tmp")).iter().filter(|p| is_socket(p)).map(|f| format!("socket {}", f.display())));
         left.extend(forgotten_shared_memory(self.since));
         left
     }

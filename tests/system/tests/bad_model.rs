@@ -24,7 +24,12 @@ fn a_model_that_does_not_fit_is_named_with_what_was_wanted_and_found() {
         sandbox.assert_nothing_left();
         let silent: Vec<&&str> = words.iter().chain(&["error: ", "hint: ", "node `"]).filter(|w| !done.stderr.contains(**w)).collect();
         if done.code() != 1 || !silent.is_empty() || done.seconds > 15.0 {
-            wrong.push(format!("{parameter}={file}: exit code {}, {:.1} s, not said {silent:?}\n{}", done.code(), done.seconds, done.stderr));
+            wrong.push(format!(
+                "{parameter}={file}: exit code {}, {:.1} s, not said {silent:?}\n{}",
+                done.code(),
+                done.seconds,
+                done.stderr
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -69,7 +69,10 @@ fn an_operator_that_panics_ends_the_run_with_its_words() {
     // An example of gantry-operators: it panics on pictures wider than 100 pixels. Built with that crate's tests.
     let folder = program("gantry").with_file_name("examples");
     if !folder.join("libgantry_operator_panics.so").is_file() {
-        let status = Command::new(env!("CARGO")).args(["build", "--release", "-q", "-p", "gantry-operators", "--examples"]).current_dir(root()).status();
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--release", "-q", "-p", "gantry-operators", "--examples"])
+            .current_dir(root())
+            .status();
         assert!(status.expect("cargo runs").success());
     }
     let sandbox = Sandbox::new();

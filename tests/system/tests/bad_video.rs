@@ -64,7 +64,8 @@ fn of_a_damaged_file_is_read_what_can_be_decoded_and_the_rest_is_counted_and_sai
         done.assert_code(0);
         let frames = done.frames();
         assert!(frames >= whole / 4 && frames <= whole, "{name}: {frames} of {whole} frames\n{}", done.stdout);
-        let warning = done.stderr.lines().find(|l| l.starts_with("warning: ")).unwrap_or_else(|| panic!("{name}: no warning\n{}", done.stderr));
+        let warning =
+            done.stderr.lines().find(|l| l.starts_with("warning: ")).unwrap_or_else(|| panic!("{name}: no warning\n{}", done.stderr));
         assert!(warning.chars().any(|c| c.is_ascii_digit()), "{name}: no count in `{warning}`");
         let _ = lines(&sandbox.out());
     }
@@ -73,7 +74,8 @@ fn of_a_damaged_file_is_read_what_can_be_decoded_and_the_rest_is_counted_and_sai
 #[test]
 fn odd_sizes_codecs_depths_and_frame_rates_are_read_frame_by_frame() {
     let folder = odd_inputs();
-    let needed = ["plain.mp4", "odd_853x479.mp4", "odd_853x479_444.mp4", "rotated.mp4", "interlaced.mp4", "vfr.mp4", "raw.h264", "mpeg4.avi"];
+    let needed =
+        ["plain.mp4", "odd_853x479.mp4", "odd_853x479_444.mp4", "rotated.mp4", "interlaced.mp4", "vfr.mp4", "raw.h264", "mpeg4.avi"];
     // The script leaves these out where the local ffmpeg lacks the encoder.
     let optional = ["hevc.mp4", "ten_bit.mp4", "vp9.webm", "av1.mp4"];
     let mut wrong = Vec::new();

@@ -155,7 +155,14 @@ fn times_of(reading: &Reading) -> (f64, f64) {
 }
 
 fn row(clip: &Truth, truth: Option<&str>, read: Option<&str>, verdict: &str, (first_seen_s, last_seen_s): (f64, f64)) -> Row {
-    Row { camera: clip.camera.clone(), truth: truth.map(str::to_owned), read: read.map(str::to_owned), verdict: verdict.to_owned(), first_seen_s, last_seen_s }
+    Row {
+        camera: clip.camera.clone(),
+        truth: truth.map(str::to_owned),
+        read: read.map(str::to_owned),
+        verdict: verdict.to_owned(),
+        first_seen_s,
+        last_seen_s,
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +196,8 @@ mod tests {
 
     #[test]
     fn counts_exact_wrong_missed_duplicate_and_false() {
-        let truth = clip(vec![vehicle("AB12CD", 0, 60), vehicle("XY99ZZ", 90, 150), vehicle("KLM777", 200, 260), vehicle("QQ11QQ", 300, 330)]);
+        let truth =
+            clip(vec![vehicle("AB12CD", 0, 60), vehicle("XY99ZZ", 90, 150), vehicle("KLM777", 200, 260), vehicle("QQ11QQ", 300, 330)]);
         let readings = [
             reading("AB12CD", 0.1, 1.9),
             reading("AB12CO", 0.2, 1.0),

@@ -29,7 +29,9 @@ pub struct ScoreArgs {
 /// Scores and prints.
 pub fn run(args: &ScoreArgs) -> Result<(), Failure> {
     if !args.readings.is_file() {
-        return Err(Failure::refused(format!("{}: does not exist", args.readings.display())).hint("name the readings with `--readings FILE`"));
+        return Err(
+            Failure::refused(format!("{}: does not exist", args.readings.display())).hint("name the readings with `--readings FILE`")
+        );
     }
     let truth = load(&args.truth)?;
     let readings = read::load(&args.readings)?;
@@ -49,7 +51,14 @@ fn print(score: &Score) {
     table.set_header(["camera", "truth", "read", "", "from s", "to s"]);
     for row in &score.rows {
         let (from, to) = (format!("{:.2}", row.first_seen_s), format!("{:.2}", row.last_seen_s));
-        table.add_row([row.camera.as_str(), row.truth.as_deref().unwrap_or("-"), row.read.as_deref().unwrap_or("-"), row.verdict.as_str(), &from, &to]);
+        table.add_row([
+            row.camera.as_str(),
+            row.truth.as_deref().unwrap_or("-"),
+            row.read.as_deref().unwrap_or("-"),
+            row.verdict.as_str(),
+            &from,
+            &to,
+        ]);
     }
     println!("{table}");
     println!(
@@ -68,7 +77,12 @@ fn print(score: &Score) {
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["variant", "frames right", "frames read", "right"]);
         for v in &score.variants {
-            table.add_row([v.variant.clone(), v.right.to_string(), v.frames.to_string(), format!("{:.1} %", 100.0 * v.right as f64 / v.frames.max(1) as f64)]);
+            table.add_row([
+                v.variant.clone(),
+                v.right.to_string(),
+                v.frames.to_string(),
+                format!("{:.1} %", 100.0 * v.right as f64 / v.frames.max(1) as f64),
+            ]);
         }
         println!("{table}");
     }

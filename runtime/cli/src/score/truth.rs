@@ -54,7 +54,9 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Truth>, Failure> {
 const SUFFIX: &str = ".truth.json";
 
 fn read(path: &Path) -> Result<Truth, Failure> {
-    let refuse = |e: &dyn std::fmt::Display| Failure::refused(format!("{}: {e}", path.display())).hint("truth files are described in tests/render/README.md");
+    let refuse = |e: &dyn std::fmt::Display| {
+        Failure::refused(format!("{}: {e}", path.display())).hint("truth files are described in tests/render/README.md")
+    };
     let text = std::fs::read_to_string(path).map_err(|e| refuse(&e))?;
     let mut truth: Truth = serde_json::from_str(&text).map_err(|e| refuse(&e))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
