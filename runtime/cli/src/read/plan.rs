@@ -67,9 +67,7 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
     std::fs::create_dir_all(parent)
         .map_err(|e| Failure::refused(format!("{}: {e}", parent.display())).hint("name a folder that can be written with `--out`"))?;
     // Removed again by whatever ends this function early.
-    let folder = tempfile::Builder::new().prefix("gantry-run-").tempdir().map_err(|e| {
-        Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR")
-    })?;
+    let folder = run_folder()?;
     let run_dir = folder.path().to_owned();
     let tracks = args.annotated.is_some().then(|| run_dir.join("tracks.jsonl"));
     let cameras: Vec<Camera> = sources.iter().map(|s| s.camera.clone()).collect();
@@ -88,6 +86,14 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
         .map_err(|e| Failure::refused(format!("{}: {e}", out.display())).hint("name a file that can be written with `--out`"))?;
     let run_dir = folder.keep();
     Ok(Plan { sources, graph, run_dir, out, tracks, start_s: args.start, seconds: args.seconds, dora })
+}
+
+/// A new folder that only this user can enter: the generated graph holds the addresses of streams with their passwords.
+fn run_folder() -> Result<tempfile::TempDir, Failure> {
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new().prefix("gantry-run-").permissions(private).tempdir().map_err(|e| {
+        Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR")
+    })
 }
 
 fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
@@ -203,6 +209,13 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_else_can_look_into_the_folder_of_a_run() {
+        let folder = run_folder().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.path()).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
+    }
 
     #[test]
     fn camera_names_are_safe_and_differ() {
