@@ -9,7 +9,8 @@ out=${1:?usage: odd_inputs.sh OUT_DIR [SOURCE.mp4]}
 here=$(cd "$(dirname "$0")" && pwd)
 src=${2:-$here/../clips/gate_day.mp4}
 mkdir -p "$out"
-ff() { ffmpeg -hide_banner -loglevel error -nostdin -y "$@"; }
+# Encoders with worker threads were seen to wait for ever on a busy machine (x265, libvpx, SVT-AV1), so each gets one thread and a limit.
+ff() { timeout 120 ffmpeg -hide_banner -loglevel error -nostdin -y "$@"; }
 encoders=$(ffmpeg -hide_banner -encoders 2>/dev/null)
 has() { [[ $encoders == *" $1 "* ]]; }
 x264=(-c:v libx264 -preset veryfast -crf 24 -pix_fmt yuv420p -bitexact)
@@ -49,15 +50,15 @@ ff "${piece[@]}" -vf "select='lt(n,12)+not(mod(n,3))'" -vsync vfr "${x264[@]}" "
 ff "${piece[@]}" -c copy -bsf:v h264_mp4toannexb -f h264 "$out/raw.h264"
 ff "${piece[@]}" -c:v mpeg4 -q:v 4 "$out/mpeg4.avi"
 if has libx265; then
-  ff "${piece[@]}" -c:v libx265 -preset veryfast -crf 26 -pix_fmt yuv420p -tag:v hvc1 -x265-params log-level=error "$out/hevc.mp4"
-  ff "${piece[@]}" -c:v libx265 -preset veryfast -crf 26 -pix_fmt yuv420p10le -tag:v hvc1 -x265-params log-level=error "$out/ten_bit.mp4"
+  ff "${piece[@]}" -c:v libx265 -preset veryfast -crf 26 -pix_fmt yuv420p -tag:v hvc1 -x265-params log-level=error:pools=none:frame-threads=1 "$out/hevc.mp4"
+  ff "${piece[@]}" -c:v libx265 -preset veryfast -crf 26 -pix_fmt yuv420p10le -tag:v hvc1 -x265-params log-level=error:pools=none:frame-threads=1 "$out/ten_bit.mp4"
 else echo "skipped hevc.mp4 and ten_bit.mp4: this ffmpeg has no libx265" >&2; fi
 if has libvpx-vp9; then
-  ff "${piece[@]}" -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 34 -b:v 0 "$out/vp9.webm"
+  ff "${piece[@]}" -c:v libvpx-vp9 -threads 1 -row-mt 0 -deadline realtime -cpu-used 8 -crf 34 -b:v 0 "$out/vp9.webm"
 else echo "skipped vp9.webm: this ffmpeg has no libvpx-vp9" >&2; fi
 if has libsvtav1; then
-  ff "${piece[@]}" -c:v libsvtav1 -preset 11 -crf 38 -pix_fmt yuv420p "$out/av1.mp4" 2>/dev/null
+  ff "${piece[@]}" -c:v libsvtav1 -svtav1-params lp=1 -preset 11 -crf 38 -pix_fmt yuv420p "$out/av1.mp4" 2>/dev/null
 elif has libaom-av1; then
-  ff "${piece[@]}" -c:v libaom-av1 -cpu-used 8 -usage realtime -crf 38 -b:v 0 -pix_fmt yuv420p "$out/av1.mp4"
+  ff "${piece[@]}" -c:v libaom-av1 -threads 1 -cpu-used 8 -usage realtime -crf 38 -b:v 0 -pix_fmt yuv420p "$out/av1.mp4"
 else echo "skipped av1.mp4: this ffmpeg has no AV1 encoder" >&2; fi
 ls -l "$out"

@@ -358,6 +358,8 @@ impl Decode {
         stream.ended = true;
         let row = FrameRow { source: stream.source.clone(), frame: stream.frames, end: true, ..FrameRow::default() };
         out.send("frames", &[row])?;
+        // Rows sent less this are frames.
+        out.count("streams_ended", 1);
         self.credit(index, out)?;
         let stream = &self.streams[index];
         let stats = stream.stats();

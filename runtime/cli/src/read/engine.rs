@@ -70,7 +70,9 @@ impl Outcome {
 
     /// Frames, speed, CPU.
     pub fn print_summary(&self, plan: &Plan, readings: usize) {
-        let frames = decoded(&self.stats);
+        // A source that came to its end has one row more than frames: the one that says so.
+        let ends = if self.status.success() && !self.interrupted { plan.sources.len() as u64 } else { 0 };
+        let frames = decoded(&self.stats).saturating_sub(ends);
         let cpu: f64 = self.stats.values().map(|s| s.cpu_s).sum();
         let rss: u64 = self.stats.values().map(|s| s.peak_rss_bytes).sum();
         println!(
@@ -87,7 +89,9 @@ impl Outcome {
 
 /// Frames that the decoders of the run have delivered.
 pub fn decoded(stats: &BTreeMap<String, NodeStats>) -> u64 {
-    stats.values().filter(|s| s.kind == "decode").map(|s| s.rows_out.get("frames").copied().unwrap_or(0)).sum()
+    let of = |map: &BTreeMap<String, u64>, name: &str| map.get(name).copied().unwrap_or(0);
+    // The row that ends a stream is no frame.
+    stats.values().filter(|s| s.kind == "decode").map(|s| of(&s.rows_out, "frames").saturating_sub(of(&s.counters, "streams_ended"))).sum()
 }
 
 /// Runs the planned graph to its end.
@@ -238,14 +242,16 @@ fn warnings(stats: &BTreeMap<String, NodeStats>) -> Vec<String> {
     for (node, s) in stats {
         for (name, n) in &s.counters {
             let what = match name.as_str() {
-                "corrupt_packets" => "damaged packets in the file were skipped",
-                "decode_errors" => "parts of the video could not be decoded",
-                "gaps" => "frames are missing between messages",
-                "stale" => "frames were overwritten before they were read",
+                "corrupt_packets" => "damaged packets of the file that were skipped",
+                "missing_packets" => "packets that the file's index promises and that are not there",
+                "decode_errors" => "parts of the video that could not be decoded",
+                "corrupt_frames" => "frames that were decoded with damage",
+                "gaps" => "frames that went missing between two messages",
+                "stale" => "frames that were overwritten before they were read",
                 _ => continue,
             };
             if *n > 0 {
-                all.push(format!("{node}: {n} {what}"));
+                all.push(format!("{node}: {what}: {n}"));
             }
         }
     }
