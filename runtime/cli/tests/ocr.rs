@@ -38,6 +38,12 @@ fn plate_xyxy() -> [f64; 4] {
     [0, 1, 2, 3].map(|i| frame["plate_xyxy"][i].as_f64().expect("number"))
 }
 
+fn iou(a: [f64; 4], b: [f64; 4]) -> f64 {
+    let area = |[x0, y0, x1, y1]: [f64; 4]| (x1 - x0).max(0.0) * (y1 - y0).max(0.0);
+    let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    both / (area(a) + area(b) - both)
+}
+
 fn pages(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("one JSON array")
@@ -51,11 +57,8 @@ fn a_scene_gives_its_plate_with_every_variant_its_picture_and_a_sheet() {
     let pages = pages(&gantry(&[&scene, "--json", "--out", &out.display().to_string()]));
     let plates = pages[0]["plates"].as_array().unwrap();
     let plate = plates.iter().find(|p| p["vote"]["plate"] == PLATE).unwrap_or_else(|| panic!("{PLATE} is not among {plates:#?}"));
-    let (found, truth) = (&plate["found"]["bbox_xyxy"], plate_xyxy());
-    for (i, side) in truth.iter().enumerate() {
-        let found = found[i].as_f64().unwrap();
-        assert!((found - side).abs() <= 12.0, "side {i} of the box is at {found}, the truth is {side}");
-    }
+    let found = [0, 1, 2, 3].map(|i| plate["found"]["bbox_xyxy"][i].as_f64().unwrap());
+    assert!(iou(found, plate_xyxy()) >= 0.5, "the box {found:?} is far from the truth {:?}", plate_xyxy());
     let variants: Vec<&str> = plate["variants"].as_array().unwrap().iter().map(|v| v["variant"].as_str().unwrap()).collect();
     assert_eq!(variants, ["original", "clahe", "equalize", "adaptive_threshold", "morphology", "sharpen"]);
     for variant in plate["variants"].as_array().unwrap() {

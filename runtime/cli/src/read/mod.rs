@@ -11,7 +11,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 pub use plan::Plan;
-pub use readings::{Reading, load};
+pub use readings::{Reading, Votes, load};
 
 /// Arguments of `gantry read`.
 #[derive(Args)]

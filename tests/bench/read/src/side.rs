@@ -73,14 +73,20 @@ impl Side {
     /// CPU ms per frame with everything, and without what a start costs.
     pub fn cpu_ms(&self) -> (f64, f64) {
         let whole = self.median(|r| 1000.0 * r.cpu_s / r.frames.max(1) as f64);
-        let steady = self.median(|r| 1000.0 * (r.cpu_s - self.start.cpu_s) / (r.frames - self.start.frames).max(1) as f64);
+        let steady = self.median(|r| 1000.0 * (r.cpu_s - self.start.cpu_s) / r.frames.saturating_sub(self.start.frames).max(1) as f64);
         (whole, steady)
+    }
+
+    /// CPU ms per frame of one stage, without what a start costs.
+    pub fn stage_ms(&self, stage: &str) -> f64 {
+        let of = |r: &Run| r.stages.get(stage).copied().unwrap_or(0.0);
+        self.median(|r| 1000.0 * (of(r) - of(&self.start)) / r.frames.saturating_sub(self.start.frames).max(1) as f64)
     }
 
     /// Frames per second with the start, and without.
     pub fn frames_per_s(&self) -> (f64, f64) {
         let whole = self.median(|r| r.frames as f64 / r.wall_s);
-        let steady = self.median(|r| (r.frames - self.start.frames) as f64 / (r.wall_s - self.start.wall_s).max(1e-3));
+        let steady = self.median(|r| r.frames.saturating_sub(self.start.frames) as f64 / (r.wall_s - self.start.wall_s).max(1e-3));
         (whole, steady)
     }
 }

@@ -19,26 +19,24 @@ pub fn print(straight: &Side, graph: &Side, memory: Option<(u64, u64)>) -> f64 {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["CPU ms per frame", "straight line", "graph"]);
-    let per_frame =
-        |side: &Side, stage: &str| side.median(|r| 1000.0 * r.stages.get(stage).copied().unwrap_or(0.0) / r.frames.max(1) as f64);
-    let cell = |value: f64| if value == 0.0 { String::new() } else { format!("{value:.2}") };
+    let per_frame = |side: &Side, stage: &str| side.stage_ms(stage);
+    let cell = |value: f64| format!("{value:.2}");
     let row = |table: &mut Table, name: &str, a: String, b: String| {
         table.add_row([name.to_owned(), a, b]);
     };
-    row(&mut table, "start (models)", cell(per_frame(straight, "start")), String::new());
     row(&mut table, "camera (demux)", String::new(), cell(per_frame(graph, "camera")));
     for stage in &STAGES[1..] {
         row(&mut table, stage, cell(per_frame(straight, stage)), cell(per_frame(graph, stage)));
     }
     row(&mut table, "store", String::new(), cell(per_frame(graph, "store")));
-    row(&mut table, "dora, gantry, node ends", String::new(), cell(per_frame(graph, "dora")));
+    row(&mut table, "dora, gantry", String::new(), cell(per_frame(graph, "dora")));
     let ((whole_a, steady_a), (whole_b, steady_b)) = (straight.cpu_ms(), graph.cpu_ms());
-    row(&mut table, "all, as measured", cell(whole_a), cell(whole_b));
-    row(&mut table, "all, without starting and ending", cell(steady_a), cell(steady_b));
+    row(&mut table, "all", cell(steady_a), cell(steady_b));
+    row(&mut table, "all, with starting and ending", cell(whole_a), cell(whole_b));
     row(&mut table, "starting and ending, CPU s", format!("{:.2}", straight.start.cpu_s), format!("{:.2}", graph.start.cpu_s));
     let ((fps_a, run_a), (fps_b, run_b)) = (straight.frames_per_s(), graph.frames_per_s());
-    row(&mut table, "frames/s, as measured", format!("{fps_a:.1}"), format!("{fps_b:.1}"));
-    row(&mut table, "frames/s, without starting and ending", format!("{run_a:.1}"), format!("{run_b:.1}"));
+    row(&mut table, "frames/s, with starting and ending", format!("{fps_a:.1}"), format!("{fps_b:.1}"));
+    row(&mut table, "frames/s", format!("{run_a:.1}"), format!("{run_b:.1}"));
     if let Some((a, b)) = memory {
         row(&mut table, "peak memory (PSS of all), MB", format!("{:.0}", a as f64 / 1e6), format!("{:.0}", b as f64 / 1e6));
     }
