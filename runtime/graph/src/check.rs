@@ -5,19 +5,71 @@ use crate::faults::{GraphFault, nearest};
 use crate::file::{Graph, InputSpec, NodeSpec, Origin};
 use gantry_contract::{Arity, Contract, ParamKind, ParamSet};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Keys that dora 1.1 knows for a node.
 const NODE_KEYS: &[&str] = &[
-    "id", "name", "description", "path", "path_sha256", "args", "env", "build", "git", "branch", "tag", "rev", "hub", "module", "params",
-    "operator", "operators", "ros2", "custom", "inputs", "outputs", "input_types", "output_types", "output_metadata", "output_framing",
-    "pattern", "shared_memory_pool_size", "send_stdout_as", "send_logs_as", "restart_policy", "max_restarts", "restart_delay",
-    "max_restart_delay", "restart_window", "health_check_timeout", "startup_timeout", "finish_grace_secs", "cpu_affinity",
-    "min_log_level", "max_log_size", "max_rotated_files", "deploy", "_unstable_deploy", "type_rules", "inputs_optional",
+    "id",
+    "name",
+    "description",
+    "path",
+    "path_sha256",
+    "args",
+    "env",
+    "build",
+    "git",
+    "branch",
+    "tag",
+    "rev",
+    "hub",
+    "module",
+    "params",
+    "operator",
+    "operators",
+    "ros2",
+    "custom",
+    "inputs",
+    "outputs",
+    "input_types",
+    "output_types",
+    "output_metadata",
+    "output_framing",
+    "pattern",
+    "shared_memory_pool_size",
+    "send_stdout_as",
+    "send_logs_as",
+    "restart_policy",
+    "max_restarts",
+    "restart_delay",
+    "max_restart_delay",
+    "restart_window",
+    "health_check_timeout",
+    "startup_timeout",
+    "finish_grace_secs",
+    "cpu_affinity",
+    "min_log_level",
+    "max_log_size",
+    "max_rotated_files",
+    "deploy",
+    "_unstable_deploy",
+    "type_rules",
+    "inputs_optional",
 ];
 
 /// Keys that dora 1.1 knows at the top of a graph.
-const ROOT_KEYS: &[&str] =
-    &["nodes", "env", "deploy", "_unstable_deploy", "debug", "_unstable_debug", "health_check_interval", "strict_types", "type_rules", "exit_when_nodes_finish", "communication"];
+const ROOT_KEYS: &[&str] = &[
+    "nodes",
+    "env",
+    "deploy",
+    "_unstable_deploy",
+    "debug",
+    "_unstable_debug",
+    "health_check_interval",
+    "strict_types",
+    "type_rules",
+    "exit_when_nodes_finish",
+    "communication",
+];
 
 /// Queues shorter than this lose messages while a node starts or works: packets, frames and groups under way.
 const MIN_QUEUE: u64 = 64;
@@ -54,7 +106,8 @@ fn check_root(graph: &Graph, file: &str, faults: &mut Vec<GraphFault>) {
     }
     if let Some((_, mode)) = graph.env.iter().find(|(k, _)| k == "GANTRY_MODE") {
         if mode != "live" && mode != "lossless" {
-            faults.push(GraphFault::new(file, "", "env `GANTRY_MODE`", format!("`{mode}` is neither `live` nor `lossless`")));
+            let fault = GraphFault::new(file, "", "env `GANTRY_MODE`", format!("`{mode}` is neither `live` nor `lossless`"));
+            faults.push(fault.hint("`lossless` for files: every frame is read; `live` for cameras: the newest frame wins"));
         }
     }
     if graph.nodes.is_empty() {
@@ -122,7 +175,8 @@ impl Checker<'_> {
         for port in contract.inputs.iter() {
             let edges = self.data_inputs().filter(|i| contract.input_port(&i.id).is_some_and(|p| p.name == port.name)).count();
             if edges == 0 && port.arity != Arity::Optional {
-                let fault = self.fault(format!("input `{}`", port.name), format!("is missing; `{}` takes `{}` there", contract.name, port.message));
+                let fault =
+                    self.fault(format!("input `{}`", port.name), format!("is missing; `{}` takes `{}` there", contract.name, port.message));
                 faults.push(fault.hint(format!("connect an output that sends `{}`", port.message)));
             }
             if edges > 1 && port.arity != Arity::Many {
@@ -163,7 +217,8 @@ impl Checker<'_> {
                 Origin::Output { node, output } => (node, output),
                 Origin::Dora(_) => continue,
                 Origin::Unreadable(text) => {
-                    faults.push(self.fault(&place, format!("source `{text}` is no `node/output`")));
+                    let fault = self.fault(&place, format!("source `{text}` is no `node/output`"));
+                    faults.push(fault.hint("name the output too, e.g. `decode_cam0/frames`"));
                     continue;
                 }
             };
@@ -186,14 +241,20 @@ impl Checker<'_> {
             let sent = contract_of(source.kind()).and_then(|c| c.output(output));
             if let (Some(port), Some(sent)) = (port, sent) {
                 if port.message != sent.message {
-                    let what = format!("message type differs\n  `{from}/{output}` sends `{}`, `{}` takes `{}`", sent.message, self.node.id, port.message);
+                    let what = format!(
+                        "message type differs\n  `{from}/{output}` sends `{}`, `{}` takes `{}`",
+                        sent.message, self.node.id, port.message
+                    );
                     faults.push(self.fault(&place, what).hint(format!("connect an output that sends `{}`", port.message)));
                 }
                 let here = self.node.machine.as_deref().unwrap_or_default();
                 let there = source.machine.as_deref().unwrap_or_default();
                 if here != there && matches!(port.message.as_ref(), "frames/v1" | "crops/v1") {
                     let what = format!("buffer handles cannot cross machines: `{from}` runs on `{there}`, `{}` on `{here}`", self.node.id);
-                    faults.push(self.fault(&place, what).hint("let `packets/v1` or a result message cross instead: put `decode` on the reading machine"));
+                    faults.push(
+                        self.fault(&place, what)
+                            .hint("let `packets/v1` or a result message cross instead: put `decode` on the reading machine"),
+                    );
                 }
             }
         }
@@ -224,7 +285,8 @@ impl Checker<'_> {
             }
         }
         // A value `$NAME` is known only when the graph starts; it counts as given.
-        let later: BTreeSet<String> = self.node.env.iter().filter(|(_, v)| v.starts_with('$')).map(|(k, _)| k.to_ascii_lowercase()).collect();
+        let later: BTreeSet<String> =
+            self.node.env.iter().filter(|(_, v)| v.starts_with('$')).map(|(k, _)| k.to_ascii_lowercase()).collect();
         if let Err(errors) = ParamSet::from_env(contract, env.iter().copied()) {
             for error in errors {
                 if let gantry_contract::ParamError::Missing { name, .. } = &error {
@@ -233,7 +295,7 @@ impl Checker<'_> {
                     }
                 }
                 let mut fault = self.fault("env", error.to_string());
-                fault.hint = error.hint();
+                fault.hint = error.hint().or_else(|| self.meaning(contract, &error));
                 faults.push(fault);
             }
         }
@@ -246,9 +308,20 @@ impl Checker<'_> {
             let Some(path) = given.or_else(|| default.as_ref().map(ToString::to_string)) else { continue };
             if !path.contains("://") && !self.graph.folder.join(&path).exists() {
                 let fault = self.fault(format!("env `{}`", param.env_name()), format!("file `{path}` does not exist"));
-                faults.push(fault.hint(format!("paths start at the folder of the graph file: `{}`", self.graph.folder.display())));
+                faults.push(if Path::new(&path).is_absolute() {
+                    fault.hint("name a file that is there")
+                } else {
+                    fault.hint(format!("paths start at the folder of the graph file: `{}`", self.graph.folder.display()))
+                });
             }
         }
+    }
+
+    /// What a parameter with a wrong value is for: it tells which value to choose.
+    fn meaning(&self, contract: &Contract, error: &gantry_contract::ParamError) -> Option<String> {
+        let (gantry_contract::ParamError::Type { name, .. } | gantry_contract::ParamError::Range { name, .. }) = error else { return None };
+        let param = contract.param(name)?;
+        Some(format!("`{}` is: {}; docs/nodes/{}.md has its default", param.env_name(), param.about, contract.name))
     }
 }
 

@@ -97,7 +97,9 @@ impl Graph {
         })?;
         let Value::Mapping(yaml) = yaml else { return Err(broken("is no mapping with `nodes`".to_owned())) };
         let Some(Value::Sequence(items)) = yaml.get("nodes") else {
-            return Err(vec![GraphFault::new(&name, "", "", "has no list `nodes`").hint("a graph is a list of nodes; see graphs/read.yml")]);
+            return Err(vec![
+                GraphFault::new(&name, "", "", "has no list `nodes`").hint("a graph is a list of nodes; see graphs/read.yml"),
+            ]);
         };
         let mut faults = Vec::new();
         let mut nodes = Vec::new();
@@ -163,7 +165,9 @@ fn input_spec(id: &str, value: &Value) -> InputSpec {
 pub(crate) fn origin_of(source: &str) -> Origin {
     match source.split_once('/') {
         Some(("dora", rest)) => Origin::Dora(rest.to_owned()),
-        Some((node, output)) if !node.is_empty() && !output.is_empty() => Origin::Output { node: node.to_owned(), output: output.to_owned() },
+        Some((node, output)) if !node.is_empty() && !output.is_empty() => {
+            Origin::Output { node: node.to_owned(), output: output.to_owned() }
+        }
         _ => Origin::Unreadable(source.to_owned()),
     }
 }

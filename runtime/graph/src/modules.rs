@@ -11,7 +11,10 @@ pub(crate) fn expand(file: &str, folder: &Path, entry: &Mapping, nodes: &mut Vec
     let module = entry.get("module").map(text_of).unwrap_or_default();
     let path = folder.join(&module);
     let fault = |what: String| GraphFault::new(file, &id, format!("module `{module}`"), what);
-    let yaml: Value = match std::fs::read_to_string(&path).map_err(|e| e.to_string()).and_then(|t| serde_yaml::from_str(&t).map_err(|e| e.to_string())) {
+    let yaml: Value = match std::fs::read_to_string(&path)
+        .map_err(|e| e.to_string())
+        .and_then(|t| serde_yaml::from_str(&t).map_err(|e| e.to_string()))
+    {
         Ok(yaml) => yaml,
         Err(e) => return faults.push(fault(format!("cannot be read: {e}")).hint("paths of modules start at the folder of the graph file")),
     };

@@ -27,7 +27,8 @@ impl Graph {
     /// If the graph has no node that ends in `_cam0`.
     pub fn for_cameras(&self, cameras: &[Camera]) -> Result<Mapping, GraphFault> {
         if !self.nodes.iter().any(|n| n.id.ends_with(FIRST)) {
-            let fault = GraphFault::new(&self.file.display().to_string(), "", "", "has no per-camera part to repeat: no node id ends in `_cam0`");
+            let fault =
+                GraphFault::new(&self.file.display().to_string(), "", "", "has no per-camera part to repeat: no node id ends in `_cam0`");
             return Err(fault.hint("name the nodes of the first camera `camera_cam0`, `decode_cam0`, ... as graphs/read.yml does"));
         }
         let folder = std::fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
