@@ -70,9 +70,7 @@ impl Outcome {
 
     /// Frames, speed, CPU.
     pub fn print_summary(&self, plan: &Plan, readings: usize) {
-        // A source that came to its end has one row more than frames: the one that says so.
-        let ends = if self.status.success() && !self.interrupted { plan.sources.len() as u64 } else { 0 };
-        let frames = decoded(&self.stats).saturating_sub(ends);
+        let frames = decoded(&self.stats);
         let cpu: f64 = self.stats.values().map(|s| s.cpu_s).sum();
         let rss: u64 = self.stats.values().map(|s| s.peak_rss_bytes).sum();
         println!(
