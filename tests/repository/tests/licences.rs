@@ -61,7 +61,9 @@ fn one(tokens: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
 #[test]
 fn expressions_are_read_as_spdx_means_them() {
     let allowed: BTreeSet<String> = ["MIT", "Apache-2.0", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).into();
-    for met in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND ISC", "Apache-2.0 WITH LLVM-exception", " GPL-2.0 OR Apache-2.0"] {
+    for met in
+        ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR GPL-3.0) AND ISC", "Apache-2.0 WITH LLVM-exception", " GPL-2.0 OR Apache-2.0"]
+    {
         assert!(is_met(met, &allowed), "{met}");
     }
     for unmet in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND GPL-3.0", "GPL-2.0 WITH Classpath-exception-2.0", "(MIT"] {
@@ -72,7 +74,8 @@ fn expressions_are_read_as_spdx_means_them() {
 #[test]
 fn every_dependency_has_an_allowed_licence_and_comes_from_the_registry() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).args(["metadata", "--format-version", "1", "--offline"]).current_dir(root()).output().expect("cargo runs");
+    let output =
+        Command::new(cargo).args(["metadata", "--format-version", "1", "--offline"]).current_dir(root()).output().expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let allowed = allowed();
