@@ -105,12 +105,12 @@ impl Stage for Store {
                 Some(evidence) => evidence.write(row).map_err(|e| Fault::from(e).hint(HINT))?,
                 None => None,
             };
-            records.push((row, Record::of(row, evidence)));
-        }
-        if let Some(jsonl) = &mut self.jsonl {
-            for (_, record) in &records {
-                jsonl.write(record).map_err(|e| Fault::from(e).hint(HINT))?;
+            let record = Record::of(row, evidence);
+            // Right after its picture: a disk that fills up at the next picture has this reading complete.
+            if let Some(jsonl) = &mut self.jsonl {
+                jsonl.write(&record).map_err(|e| Fault::from(e).hint(HINT))?;
             }
+            records.push((row, record));
         }
         out.count("readings", records.len() as u64);
         if let Some(sqlite) = &mut self.sqlite

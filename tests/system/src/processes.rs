@@ -4,7 +4,6 @@ use crate::MARK_ENV;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 /// A living process of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,29 +53,12 @@ pub(crate) fn marked(mark: &str) -> Vec<Process> {
     all
 }
 
-/// Files of /dev/shm that are newer than `since` and that no living process has mapped or open: left behind by somebody.
-pub(crate) fn forgotten_shared_memory(since: SystemTime) -> Vec<String> {
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        let newer = entry.metadata().and_then(|m| m.modified()).is_ok_and(|t| t >= since);
-        if newer {
-            names.insert(format!("/dev/shm/{}", entry.file_name().to_string_lossy()));
-        }
+/// Files of /dev/shm that `processes` have mapped.
+pub(crate) fn shared_memory(processes: &[Process]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for process in processes {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)).unwrap_or_default();
+        names.extend(maps.lines().filter_map(|l| l.split_whitespace().last()).filter(|n| n.starts_with("/dev/shm/")).map(str::to_owned));
     }
-    if names.is_empty() {
-        return Vec::new();
-    }
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_none_or(|n| n.parse::<u32>().is_err()) {
-            continue;
-        }
-        let maps = std::fs::read_to_string(entry.path().join("maps")).unwrap_or_default();
-        names.retain(|n| !maps.contains(n.as_str()));
-        for fd in std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
-            if let Ok(target) = std::fs::read_link(fd.path()) {
-                names.remove(target.to_string_lossy().as_ref());
-            }
-        }
-    }
-    names.into_iter().collect()
+    names
 }

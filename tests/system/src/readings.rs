@@ -26,10 +26,10 @@ pub fn stats(temp: &Path) -> Stats {
     for run in std::fs::read_dir(temp).into_iter().flatten().flatten() {
         for file in std::fs::read_dir(run.path().join("stats")).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(file.path()).unwrap_or_default();
-            if let Ok(value) = serde_json::from_str::<Value>(&text) {
-                if let Some(node) = value["node"].as_str() {
-                    all.insert(node.to_owned(), value);
-                }
+            if let Ok(value) = serde_json::from_str::<Value>(&text)
+                && let Some(node) = value["node"].as_str()
+            {
+                all.insert(node.to_owned(), value);
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Runs programs in a sandbox, with a watchdog.
 
-use crate::processes::{Process, forgotten_shared_memory, marked, send};
+use crate::processes::{Process, marked, send, shared_memory};
 use crate::{MARK_ENV, Stats, files, stats};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long what a run started may outlive it: dora's own grace for nodes is below that.
 const AFTER_END: Duration = Duration::from_secs(20);
@@ -15,7 +17,8 @@ const AFTER_END: Duration = Duration::from_secs(20);
 /// Folders of one run and the mark of its processes; what still runs when it is dropped is killed.
 pub struct Sandbox {
     dir: tempfile::TempDir,
-    since: SystemTime,
+    /// Files of /dev/shm that its processes were seen to have mapped.
+    shared: RefCell<BTreeSet<String>>,
 }
 
 impl Drop for Sandbox {
@@ -43,7 +46,7 @@ impl Sandbox {
         for name in ["tmp", "sockets", "out"] {
             std::fs::create_dir(dir.path().join(name)).expect("a new folder can be written");
         }
-        Self { dir, since: SystemTime::now() }
+        Self { dir, shared: RefCell::default() }
     }
 
     /// A path in the sandbox.
@@ -101,7 +104,7 @@ impl Sandbox {
         let file = |name: &str| std::fs::File::create(self.path(name)).expect("the sandbox can be written");
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn();
         let child = child.unwrap_or_else(|e| panic!("{:?}: {e}", command.get_program()));
-        Running { sandbox: self, child, started: Instant::now() }
+        Running { sandbox: self, child, started: Instant::now(), observed: Instant::now() }
     }
 
     /// Runs `command` to its end; the test fails if it takes longer than `limit_s`.
@@ -136,12 +139,16 @@ impl Sandbox {
         assert!(left.is_empty(), "{} s after the end there are still:\n  {}\n{}", AFTER_END.as_secs(), left.join("\n  "), self.output());
     }
 
+    fn observe(&self) {
+        self.shared.borrow_mut().extend(shared_memory(&self.processes()));
+    }
+
     fn left(&self) -> Vec<String> {
         let mut left: Vec<String> = self.processes().iter().map(|p| format!("process {}: {}", p.pid, p.command)).collect();
         left.extend(files_below(&self.path("sockets")).iter().map(|f| format!("socket {}", f.display())));
         let is_socket = |p: &PathBuf| std::fs::symlink_metadata(p).is_ok_and(|m| m.file_type().is_socket());
         left.extend(files_below(&self.path("tmp")).iter().filter(|p| is_socket(p)).map(|f| format!("socket {}", f.display())));
-        left.extend(forgotten_shared_memory(self.since));
+        left.extend(self.shared.borrow().iter().filter(|f| Path::new(f).exists()).cloned());
         left
     }
 
@@ -181,9 +188,19 @@ pub struct Running<'a> {
     sandbox: &'a Sandbox,
     child: Child,
     started: Instant,
+    observed: Instant,
 }
 
 impl Running<'_> {
+    /// Waits a little, and looks now and then at what the processes use.
+    fn pause(&mut self) {
+        if self.observed.elapsed() > Duration::from_millis(400) {
+            self.sandbox.observe();
+            self.observed = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
     /// Sends a signal to the command, not to what it started.
     pub fn signal(&self, signal: &str) {
         send(self.child.id(), signal);
@@ -200,7 +217,7 @@ impl Running<'_> {
                 panic!("ended with {status} before {what}\n{}", self.sandbox.output());
             }
             assert!(started.elapsed().as_secs() < limit_s, "after {limit_s} s still not: {what}\n{}", self.sandbox.output());
-            std::thread::sleep(Duration::from_millis(20));
+            self.pause();
         }
     }
 
@@ -224,7 +241,7 @@ impl Running<'_> {
                 let _ = self.child.wait();
                 panic!("still running after {limit_s} s; alive:\n  {}\n{output}", alive.join("\n  "));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            self.pause();
         }
     }
 }

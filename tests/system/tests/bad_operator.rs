@@ -66,19 +66,12 @@ fn an_operator_that_is_not_there_is_named_with_the_place_looked_at() {
 
 #[test]
 fn an_operator_that_panics_ends_the_run_with_its_words() {
-    // An example of gantry-operators: it panics on pictures wider than 100 pixels. Built with that crate's tests.
+    // The example beside these tests; cargo builds it with them.
     let folder = program("gantry").with_file_name("examples");
-    if !folder.join("libgantry_operator_panics.so").is_file() {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "-q", "-p", "gantry-operators", "--examples"])
-            .current_dir(root())
-            .status();
-        assert!(status.expect("cargo runs").success());
-    }
     let sandbox = Sandbox::new();
-    let done = read_with(&sandbox, "panics", &folder);
+    let done = read_with(&sandbox, "alarm", &folder);
     done.assert_code(1);
-    done.assert_says(&["node `enhance`", "operator `panics`", "panicked", "columns are too many", "camera `gate_day`"]);
+    done.assert_says(&["node `enhance`", "operator `alarm`", "panicked", "columns are too many", "camera `gate_day`"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_full_disk_fails_the_run_and_the_lines_before_it_stay_whole() {
     let disk = sandbox.path("disk");
     std::fs::create_dir(&disk).unwrap();
     let read = sandbox.gantry(["read"]);
-    // The disk has room for about one reading with its picture, then it is full. What is on it is copied out of the namespace.
+    // The disk has room for one or two readings with their pictures (2 pages each) and their lines, then it is full. What is on it is copied out of the namespace.
     let script = r#"mount -t tmpfs -o size=20k tmpfs "$DISK" || exit 99
 "$0" read "$CLIP" --out "$DISK/readings.jsonl"; code=$?
 cp -r "$DISK/." "$COPY"; exit $code"#;

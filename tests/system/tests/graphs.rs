@@ -44,7 +44,9 @@ fn reading_through_a_faulty_graph_prints_the_same_faults_and_starts_nothing() {
         let read = sandbox.run(read, 20);
         read.assert_code(2);
         // `SOURCE` comes from the command line here, and paths are absolute.
-        for line in check.stderr.lines().filter(|l| l.starts_with("error: ") && !l.contains("parameter `source`") && !l.contains("program `")) {
+        for line in
+            check.stderr.lines().filter(|l| l.starts_with("error: ") && !l.contains("parameter `source`") && !l.contains("program `"))
+        {
             if !line.contains("does not exist") || line.contains("source node") {
                 assert!(read.stderr.contains(line), "{name}: not said: {line}\n{}", read.stderr);
             }
