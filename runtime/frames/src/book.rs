@@ -81,8 +81,9 @@ impl Book {
         }
     }
 
-    /// Takes the best slot to write: a free one, else the one with the oldest frame that the mode lets go. `held` says which
-    /// slots this process still uses.
+    /// Takes the best slot to write. Live: a free one, else the one with the oldest frame. Lossless: the one that was read by
+    /// all most recently, else a free one; so a run goes round in as few slots as are under way, whose memory is in the cache
+    /// and mapped already, and not round the whole pool. `held` says which slots this process still uses.
     pub(crate) fn claim(&mut self, mode: Mode, page: &LeasePage, held: impl Fn(usize) -> bool) -> Option<(u32, u32)> {
         let limit = match mode {
             Mode::Live => u64::MAX,
@@ -97,9 +98,13 @@ impl Book {
                 let ready = slot.state == State::Free || (slot.state == State::Published && slot.seq < limit);
                 ready && slot.tried != self.round && !held(*index)
             };
-            // Free slots sort before published ones.
-            let age = |(_, slot): &(usize, &SlotBook)| if slot.state == State::Free { 0 } else { slot.seq + 1 };
-            let (index, _) = self.slots.iter().enumerate().filter(usable).min_by_key(age)?;
+            let rank = |(_, slot): &(usize, &SlotBook)| match (mode, slot.state) {
+                (Mode::Live, State::Free) => 0,
+                (Mode::Live, _) => slot.seq + 1,
+                (Mode::Lossless, State::Free) => u64::MAX,
+                (Mode::Lossless, _) => u64::MAX - 1 - slot.seq,
+            };
+            let (index, _) = self.slots.iter().enumerate().filter(usable).min_by_key(rank)?;
             let round = self.round;
             let slot = &mut self.slots[index];
             slot.tried = round;
@@ -205,6 +210,19 @@ mod tests {
         page.cursor(0).store(0, Ordering::Release);
         assert_eq!(publish(&mut book, &page, Mode::Lossless), None);
         assert_eq!((book.consumers[0].acked_next, book.scribbles), (1, 2), "it does not go back");
+    }
+
+    #[test]
+    fn a_lossless_pool_goes_round_in_the_slots_that_are_under_way_and_not_in_all() {
+        let (mut book, page) = book(Mode::Lossless, 48, 1);
+        let mut used = std::collections::BTreeSet::new();
+        for seq in 0..1000u64 {
+            used.extend(publish(&mut book, &page, Mode::Lossless));
+            // The reader is three frames behind.
+            page.cursor(0).store((seq + 1).saturating_sub(3), Ordering::Release);
+        }
+        assert_eq!(used.len(), 4, "{used:?}");
+        assert_eq!(book.next_seq, 1000);
     }
 
     #[test]
