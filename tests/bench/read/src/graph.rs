@@ -18,7 +18,7 @@ fn command(args: &Args, clips: &[PathBuf], out: &Path, most_frames: Option<u64>)
         return Err(Fault::new(format!("{}: no such file", program.display())).hint("cargo build --release --workspace"));
     }
     let mut command = Command::new(program);
-    command.arg("read").args(clips).arg("--out").arg(out).args(["--quiet", "--keep-run"]).stdin(Stdio::null());
+    command.arg("read").args(clips).arg("--out").arg(out).arg("--quiet").stdin(Stdio::null());
     if let Some(graph) = &args.graph {
         command.arg("--graph").arg(graph);
     }
@@ -36,7 +36,7 @@ pub fn run(args: &Args, clips: &[PathBuf], most_frames: Option<u64>) -> Result<R
     let dir = tempfile::tempdir()?;
     let out = dir.path().join("readings.jsonl");
     let (started, cpu) = (Instant::now(), children_cpu_s());
-    let output = command(args, clips, &out, most_frames)?.env("TMPDIR", dir.path()).output()?;
+    let output = command(args, clips, &out, most_frames)?.arg("--keep-run").output()?;
     let (wall_s, cpu_s) = (started.elapsed().as_secs_f64(), children_cpu_s() - cpu);
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -52,6 +52,7 @@ pub fn run(args: &Args, clips: &[PathBuf], most_frames: Option<u64>) -> Result<R
         }
         *run.stages.entry(stats.kind).or_default() += stats.cpu_s;
     }
+    std::fs::remove_dir_all(&run_dir)?;
     let nodes: f64 = run.stages.values().sum();
     run.stages.insert("dora".to_owned(), cpu_s - nodes);
     if let Ok(text) = std::fs::read_to_string(&out) {
@@ -86,5 +87,5 @@ fn stats(dir: &Path) -> Result<Vec<NodeStats>, Fault> {
 pub fn memory(args: &Args, clips: &[PathBuf]) -> Result<u64, Fault> {
     let dir = tempfile::tempdir()?;
     let mut command = command(args, clips, &dir.path().join("readings.jsonl"), None)?;
-    watch(command.env("TMPDIR", dir.path()).stderr(Stdio::null()).spawn()?)
+    watch(command.stderr(Stdio::null()).spawn()?)
 }
