@@ -89,7 +89,21 @@ fn test(rest: &[String]) -> Result<(), String> {
 fn generate() -> Result<(), String> {
     setup::all()?;
     // The contracts are part of `gantry`, so the nodes' tests write them before it is built.
-    run(cargo("test").args(["--release", "--quiet", "--workspace", "--exclude", "gantry", "--exclude", "gantry-graph", "--lib", "--tests", "--", "contract"]).env("GANTRY_REGENERATE", "1"))
+    run(cargo("test")
+        .args([
+            "--release",
+            "--quiet",
+            "--workspace",
+            "--exclude",
+            "gantry",
+            "--exclude",
+            "gantry-graph",
+            "--lib",
+            "--tests",
+            "--",
+            "contract",
+        ])
+        .env("GANTRY_REGENERATE", "1"))
 }
 
 /// Runs a program of `tests/`.

@@ -84,7 +84,10 @@ fn onnxruntime() -> Result<(), String> {
     say(&format!("fetching the library of {ONNXRUNTIME} into .gantry/onnxruntime"));
     let wheel = root().join(".gantry/wheel");
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    run(Step::new(root().join(".gantry/dora/bin/pip")).args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]).arg(&wheel).arg(ONNXRUNTIME))?;
+    run(Step::new(root().join(".gantry/dora/bin/pip"))
+        .args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"])
+        .arg(&wheel)
+        .arg(ONNXRUNTIME))?;
     let unpack = "import glob, os, shutil, sys, zipfile
 wheel, out = sys.argv[1:]
 names = glob.glob(os.path.join(wheel, 'onnxruntime-*.whl'))

@@ -33,7 +33,7 @@ pub const CONTRACT: Contract = Contract {
                     false,
                     "ONNX detector: a YOLO11/v8 export or an end-to-end export; class names and input size come from its metadata",
                 ),
-                f64_param("min_plate_confidence", "", 0.0, 1.0, 0.25, "drop plates below this score").live(),
+                f64_param("min_plate_confidence", "", 0.0, 1.0, 0.4, "drop plates below this score").live(),
                 f64_param("min_vehicle_confidence", "", 0.0, 1.0, 0.25, "drop vehicles below this score").live(),
                 f64_param("nms_iou", "", 0.0, 1.0, 0.5, "boxes of plates, or of vehicles, that overlap by more than this are one").live(),
                 int_param("max_detections", "", 1, 1000, 64, "most boxes per frame, best first").live(),

@@ -37,9 +37,9 @@ pub use record::{Record, VoteRecord};
 use crate::evidence::Evidence;
 use crate::jsonl::{Jsonl, Order};
 use crate::sqlite::Sqlite;
+use crate::tracks::TracksFile;
 use gantry_contract::Contract;
 use gantry_frames::Mode;
-use crate::tracks::TracksFile;
 use gantry_messages::{ReadingRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
@@ -87,7 +87,11 @@ impl Stage for Store {
         let beside = if wants("jsonl") { &params.jsonl } else { &params.sqlite };
         let evidence =
             params.evidence_dir.as_ref().map(|d| Evidence::open(d, beside.parent())).transpose().map_err(|e| hinted(e.into()))?;
-        let tracks = params.tracks.as_ref().map(|p| TracksFile::create(p).map_err(|e| hinted(Fault::from(e).context(p.display().to_string())))).transpose()?;
+        let tracks = params
+            .tracks
+            .as_ref()
+            .map(|p| TracksFile::create(p).map_err(|e| hinted(Fault::from(e).context(p.display().to_string()))))
+            .transpose()?;
         Ok(Self { jsonl, sqlite, evidence, tracks })
     }
 

@@ -37,6 +37,12 @@ pub const CONTRACT: Contract = Contract {
                 f64_param("settle_confidence", "", 0.0, 1.0, 0.9, "confidence from which a text can settle").live(),
                 int_param("merge_ms", "ms", 0, 60_000, 3000, "media time within which a new track with the same plate is the same pass")
                     .live(),
+                bool_param(
+                    "boards",
+                    false,
+                    "also read texts that stand still without a vehicle around them (signs, a clock in the picture)",
+                )
+                .live(),
                 bool_param("variants", true, "let the variants that operators made take part, else only the original").live(),
                 f64_param("variant_weight", "", 0.0, 1.0, 0.5, "weight of a variant against the original").live(),
                 bool_param("syntax", true, "decide look-alikes (O/0 I/1 S/5 B/8 Z/2 G/6) by plate layouts").live(),

@@ -11,7 +11,8 @@
 //! reads the same plate within that time, or nearly the same at the place where the first would be by now, is the same pass
 //! and its reads join the vote. A track whose text changes for good to a clearly different one (3 edits and more, 3 sure
 //! frames each, one after the other) was two vehicles and gives two readings with its id. Passes with fewer than `MIN_READS`
-//! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`.
+//! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`, and so do texts that never move and have no
+//! vehicle around them: boards, clocks in the picture (`BOARDS: true` reads them too).
 //!
 //! **Order.** Tracks and texts are joined by camera and frame number; in lossless runs nothing depends on when messages
 //! arrive or on other cameras. Readings of a camera come in the order in which they are due; those due with one frame by
@@ -37,6 +38,7 @@ pub mod passes;
 mod read;
 pub mod segment;
 mod syntax;
+pub mod traffic;
 
 pub use consensus::{Consensus, MOST_VOTES, Options, consensus};
 pub use contract::CONTRACT;
@@ -65,6 +67,7 @@ pub struct Params {
     pub settle_frames: u32,
     pub settle_confidence: f32,
     pub merge_ms: u32,
+    pub boards: bool,
     pub variants: bool,
     pub variant_weight: f64,
     pub syntax: bool,
@@ -97,6 +100,7 @@ impl Params {
             settle_frames: self.settle.then_some(self.settle_frames),
             settle_confidence: self.settle_confidence,
             merge_ns: i64::from(self.merge_ms) * 1_000_000,
+            boards: self.boards,
         }))
     }
 }

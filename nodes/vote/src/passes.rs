@@ -4,6 +4,7 @@ use crate::alignment::edit_distance;
 use crate::clash::{self, differ};
 use crate::consensus::Options;
 use crate::segment::{FrameReads, MOST_FRAMES, Segment, Span, Trail, drop_lightest};
+use crate::traffic::Traffic;
 use gantry_messages::{CropText, ReadingRow, TracksRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Rules {
     pub settle_confidence: f32,
     /// Media time in ns within which a broken pass goes on.
     pub merge_ns: i64,
+    /// Whether texts that stand still without a vehicle around them are read too.
+    pub boards: bool,
 }
 
 /// What became of passes, for the statistics.
@@ -112,6 +115,7 @@ impl Passes {
             let live = self.live.entry(t.track_id).or_insert_with(|| Live::new(t.track_id, tracks.frame, tracks.pts_ns));
             live.listed_frame = tracks.frame;
             if t.matched {
+                live.span.traffic.add(t);
                 live.span.last_pts_ns = tracks.pts_ns;
                 if let Some(sent) = live.sent.and_then(|k| self.sent.get_mut(&k)) {
                     sent.last_pts_ns = tracks.pts_ns;
@@ -278,7 +282,9 @@ impl Passes {
     }
 
     fn worth_sending(&self, segment: &Segment) -> bool {
-        segment.consensus.confidence >= self.rules.min_confidence && segment.consensus.frames_read >= self.rules.min_reads
+        segment.consensus.confidence >= self.rules.min_confidence
+            && segment.consensus.frames_read >= self.rules.min_reads
+            && (self.rules.boards || !segment.span.traffic.is_board())
     }
 
     fn note_sent(&mut self, segment: &Segment) -> u64 {
@@ -316,7 +322,7 @@ impl Sent {
 
 impl Live {
     fn new(track_id: u64, frame: u64, pts_ns: i64) -> Self {
-        let span = Span { track_id, first_frame: frame, first_pts_ns: pts_ns, last_pts_ns: pts_ns };
+        let span = Span { track_id, first_frame: frame, first_pts_ns: pts_ns, last_pts_ns: pts_ns, traffic: Traffic::default() };
         Self { span, frames: Vec::new(), run: (String::new(), 0), run_width: (0.0, 0.0), listed_frame: frame, sent: None }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::consensus::{Consensus, Options, consensus};
 use crate::read::{ORIGINAL, Read};
+use crate::traffic::Traffic;
 use gantry_messages::{BoxXyxy, CropText, ReadingRow};
 
 /// Frames kept per track; beyond them the lightest goes.
@@ -82,6 +83,8 @@ pub struct Span {
     pub first_pts_ns: i64,
     /// Media time in ns of the last frame in which it was seen.
     pub last_pts_ns: i64,
+    /// Whether it moved and had a vehicle around it.
+    pub traffic: Traffic,
 }
 
 /// A pass with all of its reads and what they say together.
@@ -120,7 +123,7 @@ impl Segment {
         while frames.len() > MOST_FRAMES {
             drop_lightest(&mut frames);
         }
-        let span = Span { last_pts_ns: a.span.last_pts_ns.max(b.span.last_pts_ns), ..a.span };
+        let span = Span { last_pts_ns: a.span.last_pts_ns.max(b.span.last_pts_ns), traffic: a.span.traffic.with(b.span.traffic), ..a.span };
         let consensus = vote(&frames, options).unwrap_or(fallback);
         Self { span, frames, consensus }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 fn rules() -> Rules {
     Rules {
+        boards: true,
         options: Options::default(),
         min_confidence: 0.5,
         min_reads: 2,

@@ -60,9 +60,13 @@ fn describe(param: &Param) -> (String, String) {
         ParamKind::Float { unit, min, max, default } => (ranged("number", unit, min.to_string(), max.to_string()), format!("`{default}`")),
         ParamKind::Int { unit, min, max, default } => (ranged("integer", unit, min.to_string(), max.to_string()), format!("`{default}`")),
         ParamKind::Bool { default } => ("`true` or `false`".to_owned(), format!("`{default}`")),
-        ParamKind::Choice { options, default } => (options.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(", "), format!("`{default}`")),
+        ParamKind::Choice { options, default } => {
+            (options.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(", "), format!("`{default}`"))
+        }
         ParamKind::Text { default, required } => ("text".to_owned(), optional(default, *required)),
-        ParamKind::List { default } => ("texts, comma-separated".to_owned(), if default.is_empty() { "none".to_owned() } else { format!("`{}`", default.join(",")) }),
+        ParamKind::List { default } => {
+            ("texts, comma-separated".to_owned(), if default.is_empty() { "none".to_owned() } else { format!("`{}`", default.join(",")) })
+        }
         ParamKind::Path { default, required, must_exist } => {
             (if *must_exist { "file".to_owned() } else { "path".to_owned() }, optional(default, *required))
         }

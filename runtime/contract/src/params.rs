@@ -64,7 +64,9 @@ impl ParamError {
             Self::Unknown { nearest: Some(n), .. } => Some(format!("did you mean `{n}`?")),
             Self::Unknown { node, .. } => Some(format!("see docs/nodes/{node}.md for the parameters it has")),
             Self::Missing { name, about } => Some(format!("set `{}` in the node's `env`: {about}", name.to_ascii_uppercase())),
-            Self::NotLive { name } => Some(format!("set `{}` in the node's `env` and restart it: dora node restart", name.to_ascii_uppercase())),
+            Self::NotLive { name } => {
+                Some(format!("set `{}` in the node's `env` and restart it: dora node restart", name.to_ascii_uppercase()))
+            }
             Self::Type { .. } | Self::Range { .. } | Self::Shape(_) => None,
         }
     }
@@ -120,7 +122,9 @@ impl ParamSet {
         let param = contract.param(&name).ok_or_else(|| unknown(contract, key))?;
         let text = match value {
             Value::String(s) => s.clone(),
-            Value::Array(items) => items.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(","),
+            Value::Array(items) => {
+                items.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect::<Vec<_>>().join(",")
+            }
             other => other.to_string(),
         };
         let parsed = parse(param, &text)?;
@@ -196,7 +200,11 @@ fn parse(param: &Param, text: &str) -> Result<Value, ParamError> {
             }
         }
         ParamKind::Text { .. } | ParamKind::Path { .. } => {
-            if text.is_empty() { Err(wrong("a text (leave the parameter out to have none)")) } else { Ok(Value::from(text)) }
+            if text.is_empty() {
+                Err(wrong("a text (leave the parameter out to have none)"))
+            } else {
+                Ok(Value::from(text))
+            }
         }
         ParamKind::List { .. } => Ok(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Value::from).collect()),
     }
@@ -241,14 +249,18 @@ mod tests {
         summary: text("Finds plates."),
         inputs: list(&[]),
         outputs: list(&[]),
-        params: list(const { &[
-            f64_param("min_confidence", "", 0.0, 1.0, 0.4, "drop below").live(),
-            int_param("max_wait_ms", "ms", 0, 1000, 5, "wait"),
-            bool_param("enabled", true, "on"),
-            choice_param("device", const { &[text("cpu"), text("cuda")] }, "cpu", "where"),
-            file_param("model", None, true, "the ONNX file"),
-            list_param("variants", const { &[text("clahe")] }, "which"),
-        ] }),
+        params: list(
+            const {
+                &[
+                    f64_param("min_confidence", "", 0.0, 1.0, 0.4, "drop below").live(),
+                    int_param("max_wait_ms", "ms", 0, 1000, 5, "wait"),
+                    bool_param("enabled", true, "on"),
+                    choice_param("device", const { &[text("cpu"), text("cuda")] }, "cpu", "where"),
+                    file_param("model", None, true, "the ONNX file"),
+                    list_param("variants", const { &[text("clahe")] }, "which"),
+                ]
+            },
+        ),
     };
 
     #[derive(Deserialize, Debug, PartialEq)]
@@ -266,13 +278,22 @@ mod tests {
     fn fills_defaults_and_reads_given_values() {
         let set = ParamSet::from_env(&CONTRACT, [("MODEL", "a.onnx"), ("MIN_CONFIDENCE", "0.25"), ("VARIANTS", "a, b")]).unwrap();
         let p: Params = set.to().unwrap();
-        let wanted = Params { min_confidence: 0.25, max_wait_ms: 5, enabled: true, device: "cpu".into(), model: "a.onnx".into(), variants: vec!["a".into(), "b".into()] };
+        let wanted = Params {
+            min_confidence: 0.25,
+            max_wait_ms: 5,
+            enabled: true,
+            device: "cpu".into(),
+            model: "a.onnx".into(),
+            variants: vec!["a".into(), "b".into()],
+        };
         assert_eq!(p, wanted);
     }
 
     #[test]
     fn reports_every_fault_at_once_with_a_near_miss() {
-        let faults = ParamSet::from_env(&CONTRACT, [("MIN_CONFIDENSE", "0.4"), ("MAX_WAIT_MS", "2000"), ("DEVICE", "tpu"), ("ENABLED", "yes")]).unwrap_err();
+        let faults =
+            ParamSet::from_env(&CONTRACT, [("MIN_CONFIDENSE", "0.4"), ("MAX_WAIT_MS", "2000"), ("DEVICE", "tpu"), ("ENABLED", "yes")])
+                .unwrap_err();
         assert_eq!(faults.len(), 5);
         assert_eq!(faults[0].hint().as_deref(), Some("did you mean `MIN_CONFIDENCE`?"));
         assert_eq!(faults[1].to_string(), "parameter `max_wait_ms`: 2000 is outside 0..=1000");
@@ -297,7 +318,10 @@ mod tests {
 
     #[test]
     fn finds_the_port_of_an_input_id() {
-        let contract = Contract { inputs: vec![input("frames", "frames/v1", Arity::Many, ""), input("tracks", "tracks/v1", Arity::One, "")].into(), ..CONTRACT };
+        let contract = Contract {
+            inputs: vec![input("frames", "frames/v1", Arity::Many, ""), input("tracks", "tracks/v1", Arity::One, "")].into(),
+            ..CONTRACT
+        };
         assert_eq!(contract.input_port("frames_cam0").unwrap().name, "frames");
         assert_eq!(contract.input_port("frames").unwrap().name, "frames");
         assert!(contract.input_port("tracks_cam0").is_none());

@@ -104,11 +104,12 @@ fn check_root(graph: &Graph, file: &str, faults: &mut Vec<GraphFault>) {
             faults.push(fault);
         }
     }
-    if let Some((_, mode)) = graph.env.iter().find(|(k, _)| k == "GANTRY_MODE") {
-        if mode != "live" && mode != "lossless" {
-            let fault = GraphFault::new(file, "", "env `GANTRY_MODE`", format!("`{mode}` is neither `live` nor `lossless`"));
-            faults.push(fault.hint("`lossless` for files: every frame is read; `live` for cameras: the newest frame wins"));
-        }
+    if let Some((_, mode)) = graph.env.iter().find(|(k, _)| k == "GANTRY_MODE")
+        && mode != "live"
+        && mode != "lossless"
+    {
+        let fault = GraphFault::new(file, "", "env `GANTRY_MODE`", format!("`{mode}` is neither `live` nor `lossless`"));
+        faults.push(fault.hint("`lossless` for files: every frame is read; `live` for cameras: the newest frame wins"));
     }
     if graph.nodes.is_empty() {
         faults.push(GraphFault::new(file, "", "", "has no nodes"));
@@ -289,10 +290,10 @@ impl Checker<'_> {
             self.node.env.iter().filter(|(_, v)| v.starts_with('$')).map(|(k, _)| k.to_ascii_lowercase()).collect();
         if let Err(errors) = ParamSet::from_env(contract, env.iter().copied()) {
             for error in errors {
-                if let gantry_contract::ParamError::Missing { name, .. } = &error {
-                    if later.contains(name) {
-                        continue;
-                    }
+                if let gantry_contract::ParamError::Missing { name, .. } = &error
+                    && later.contains(name)
+                {
+                    continue;
                 }
                 let mut fault = self.fault("env", error.to_string());
                 fault.hint = error.hint().or_else(|| self.meaning(contract, &error));

@@ -49,12 +49,12 @@ pub(crate) fn resolve_outputs(items: &[Value], nodes: &mut [NodeSpec]) {
     let modules: Vec<String> = items.iter().filter(|i| i.get("module").is_some()).filter_map(|i| i.get("id").map(text_of)).collect();
     let owners: Vec<(String, Vec<String>)> = nodes.iter().map(|n| (n.id.clone(), n.outputs.clone())).collect();
     for input in nodes.iter_mut().flat_map(|n| n.inputs.iter_mut()) {
-        if let Origin::Output { node, output } = &mut input.origin {
-            if modules.contains(node) {
-                let prefix = format!("{node}.");
-                if let Some((owner, _)) = owners.iter().find(|(id, outputs)| id.starts_with(&prefix) && outputs.contains(output)) {
-                    node.clone_from(owner);
-                }
+        if let Origin::Output { node, output } = &mut input.origin
+            && modules.contains(node)
+        {
+            let prefix = format!("{node}.");
+            if let Some((owner, _)) = owners.iter().find(|(id, outputs)| id.starts_with(&prefix) && outputs.contains(output)) {
+                node.clone_from(owner);
             }
         }
     }

@@ -38,5 +38,5 @@ pub use pool::PoolAllocator;
 pub use probe::{ProbeReport, probe, probe_with};
 pub use reader::{FrameReader, OwnedFrame, PtsClock};
 pub use redact::{redact, redact_in};
-pub use versions::versions;
 pub use slot::{AllocateError, FrameAllocator, HeapAllocator, HeapSlot, Slot};
+pub use versions::versions;

@@ -44,8 +44,10 @@ fn fields<T: Message>() -> Result<Fields, MessageError> {
 }
 
 fn trace<T: Message>() -> serde_arrow::Result<Fields> {
-    let traced = Vec::<FieldRef>::from_type::<T>(TracingOptions::default().strings_as_large_utf8(false).sequence_as_large_list(false).bytes_as_large_binary(false))?;
-    Ok(traced.iter().map(|f| fixed_handle(f)).collect())
+    let traced = Vec::<FieldRef>::from_type::<T>(
+        TracingOptions::default().strings_as_large_utf8(false).sequence_as_large_list(false).bytes_as_large_binary(false),
+    )?;
+    Ok(traced.iter().map(fixed_handle).collect())
 }
 
 /// The `handle` columns have a fixed size; serde cannot tell.
@@ -134,7 +136,10 @@ mod tests {
         round_trip(&[PacketRow { source: "cam0".into(), data: vec![1, 2, 3], keyframe: true, pts_ns: -5, ..Default::default() }]);
         round_trip(&[CreditRow { source: "cam0".into(), frame: 7, window: 32, ..Default::default() }]);
         round_trip(&[FrameRow { source: "cam0".into(), format: "I420".into(), handle, ..Default::default() }, FrameRow::default()]);
-        round_trip(&[DetectionsRow { detections: vec![Detection { kind: 1, class: "plate".into(), confidence: 0.5, bbox_in_source: bbox }], ..Default::default() }]);
+        round_trip(&[DetectionsRow {
+            detections: vec![Detection { kind: 1, class: "plate".into(), confidence: 0.5, bbox_in_source: bbox }],
+            ..Default::default()
+        }]);
         let track = Track {
             track_id: 3,
             age_frames: 2,
@@ -160,7 +165,10 @@ mod tests {
         round_trip(&[CropsRow { crops: vec![crop], ..Default::default() }, CropsRow::default()]);
         let characters = vec![CharRead { candidates: "O0".into(), probabilities: vec![0.6, 0.4] }];
         let reads = vec![VariantRead { variant: "original".into(), text: "O".into(), confidence: 0.6, characters }];
-        round_trip(&[TextsRow { texts: vec![CropText { track_id: 3, bbox_in_source: bbox, plate_confidence: 0.9, legibility: 0.4, reads, evidence: vec![] }], ..Default::default() }]);
+        round_trip(&[TextsRow {
+            texts: vec![CropText { track_id: 3, bbox_in_source: bbox, plate_confidence: 0.9, legibility: 0.4, reads, evidence: vec![] }],
+            ..Default::default()
+        }]);
         let votes = vec![Vote { text: "AB1".into(), variant: "original".into(), frames: vec![4, 5], weight: 1.5 }];
         round_trip(&[ReadingRow { plate: "AB1".into(), votes, bbox_in_source: bbox, ..Default::default() }]);
     }

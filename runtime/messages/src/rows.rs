@@ -396,6 +396,7 @@ mod handle_bytes {
         if bytes.is_empty() {
             return Ok([0; HANDLE_BYTES]);
         }
-        <[u8; HANDLE_BYTES]>::try_from(bytes.as_slice()).map_err(|_| D::Error::custom(format!("handle has {} bytes, wanted {HANDLE_BYTES}", bytes.len())))
+        <[u8; HANDLE_BYTES]>::try_from(bytes.as_slice())
+            .map_err(|_| D::Error::custom(format!("handle has {} bytes, wanted {HANDLE_BYTES}", bytes.len())))
     }
 }

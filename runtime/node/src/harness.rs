@@ -37,8 +37,14 @@ fn answer(contract: &Contract, argument: &str) -> ExitCode {
         "--contract" => print!("{}", gantry_contract::json(contract)),
         "--version" => println!("{} {}", contract.name, env!("CARGO_PKG_VERSION")),
         "--help" | "-h" => {
-            println!("{}\n\nThis program is a node of a dora graph: name its path in a graph file and start that with `dora run`.", contract.summary);
-            println!("  --contract  print ports and parameters as JSON\n  --version   print the version\n\n{}", gantry_contract::page(contract, ""));
+            println!(
+                "{}\n\nThis program is a node of a dora graph: name its path in a graph file and start that with `dora run`.",
+                contract.summary
+            );
+            println!(
+                "  --contract  print ports and parameters as JSON\n  --version   print the version\n\n{}",
+                gantry_contract::page(contract, "")
+            );
         }
         other => {
             eprintln!("error: unknown argument `{other}`\nhint: parameters stand in the graph's `env`; `--help` lists them");
@@ -49,7 +55,8 @@ fn answer(contract: &Contract, argument: &str) -> ExitCode {
 }
 
 fn init_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,zenoh=error"));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,zenoh=error"));
     // A second initialisation (tests in one process) keeps the first subscriber.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().try_init();
 }
@@ -78,7 +85,10 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let stop = StopFlag::new();
     end_on_signals(&stop).map_err(unnamed)?;
     let (node, events) = DoraNode::init_from_env().map_err(|e| {
-        unnamed(Fault::new(format!("cannot join a dataflow: {e}")).hint("start nodes through a graph: `dora run graphs/read.yml` or `gantry read`"))
+        unnamed(
+            Fault::new(format!("cannot join a dataflow: {e}"))
+                .hint("start nodes through a graph: `dora run graphs/read.yml` or `gantry read`"),
+        )
     })?;
     let node_id = node.id().to_string();
     let named = |f: Fault| (node_id.clone(), f);
@@ -193,11 +203,11 @@ impl<S: Stage> Running<'_, S> {
                     self.on_tick()?;
                     return Ok(Flow::Go);
                 };
-                if let Some(dora_node_api::Parameter::String(found)) = metadata.parameters.get("gantry_type") {
-                    if *found != port.message {
-                        return Err(Fault::new(format!("input `{id}` takes `{}`, the message is `{found}`", port.message))
-                            .hint("`gantry check` shows the types of every edge"));
-                    }
+                if let Some(dora_node_api::Parameter::String(found)) = metadata.parameters.get("gantry_type")
+                    && *found != port.message
+                {
+                    return Err(Fault::new(format!("input `{id}` takes `{}`, the message is `{found}`", port.message))
+                        .hint("`gantry check` shows the types of every edge"));
                 }
                 let input = Input::new(id.to_string(), port.name.to_string(), data.into_inner());
                 add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);

@@ -44,7 +44,9 @@ impl Input {
     /// If the message is of another type; says which column differs.
     pub fn rows<T: Message>(&self) -> Result<Vec<T>, Fault> {
         decode(&self.array).map_err(|e| {
-            Fault::from(e).context(format!("input `{}`", self.id)).hint("connect an output of that message type; `gantry check` shows the types of every edge")
+            Fault::from(e)
+                .context(format!("input `{}`", self.id))
+                .hint("connect an output of that message type; `gantry check` shows the types of every edge")
         })
     }
 }

@@ -20,7 +20,8 @@ pub fn check_contract<S: Stage>(crate_dir: &str) {
             env.push((p.env_name(), "x".to_owned()));
         }
     }
-    let set = ParamSet::from_env(&contract, env.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap_or_else(|e| panic!("defaults are refused: {e:?}"));
+    let set = ParamSet::from_env(&contract, env.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        .unwrap_or_else(|e| panic!("defaults are refused: {e:?}"));
     if let Err(e) = set.to::<S::Params>() {
         panic!("`Params` of node `{}` does not fit its contract: {e}", contract.name);
     }

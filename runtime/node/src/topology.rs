@@ -81,7 +81,8 @@ impl Topology {
             if id == node_id {
                 for (key, value) in node["env"].as_object().into_iter().flatten() {
                     // The daemon has expanded `$NAME` in the environment it started us with.
-                    let text = || std::env::var(key).ok().or_else(|| value.as_str().map(str::to_owned)).unwrap_or_else(|| value.to_string());
+                    let text =
+                        || std::env::var(key).ok().or_else(|| value.as_str().map(str::to_owned)).unwrap_or_else(|| value.to_string());
                     if let Some(name) = key.strip_prefix(MODULE_PARAMETER) {
                         found.module_params.insert(name.to_owned(), text());
                     } else if is_parameter(key) {

@@ -72,16 +72,30 @@ fn run(args: &Args) -> Result<(), String> {
     let full = score(&truth, &full.unwrap_or_default());
     if args.rows {
         for r in &full.rows {
-            println!("{:<10} {:<16} truth {:<12} read {}", r.verdict, r.camera, r.truth.as_deref().unwrap_or("-"), r.read.as_deref().unwrap_or("-"));
+            println!(
+                "{:<10} {:<16} truth {:<12} read {}",
+                r.verdict,
+                r.camera,
+                r.truth.as_deref().unwrap_or("-"),
+                r.read.as_deref().unwrap_or("-")
+            );
         }
     }
     println!("{table}");
     println!("variants, over the frames of vehicles that were read:");
     for v in &full.variants {
-        println!("  {:<20} right in {:>5} of {:>5} frames ({:.1} %)", v.variant, v.right, v.frames, 100.0 * v.right as f64 / v.frames.max(1) as f64);
+        println!(
+            "  {:<20} right in {:>5} of {:>5} frames ({:.1} %)",
+            v.variant,
+            v.right,
+            v.frames,
+            100.0 * v.right as f64 / v.frames.max(1) as f64
+        );
     }
     match args.min_exact {
-        Some(wanted) if full.exact_rate() < wanted => Err(format!("{:.1} % of the vehicles were read exactly, wanted {:.1} %", full.exact_rate() * 100.0, wanted * 100.0)),
+        Some(wanted) if full.exact_rate() < wanted => {
+            Err(format!("{:.1} % of the vehicles were read exactly, wanted {:.1} %", full.exact_rate() * 100.0, wanted * 100.0))
+        }
         _ => Ok(()),
     }
 }
@@ -94,7 +108,15 @@ fn row(name: &str, truth: &[Truth], readings: &[Reading]) -> Vec<String> {
     };
     let day = of(&|t| t.condition == "day");
     let dark = of(&|t| t.condition != "day");
-    vec![name.to_owned(), share(&all), day, dark, format!("{:.1} %", all.character_accuracy * 100.0), all.duplicates.to_string(), all.false_readings.to_string()]
+    vec![
+        name.to_owned(),
+        share(&all),
+        day,
+        dark,
+        format!("{:.1} %", all.character_accuracy * 100.0),
+        all.duplicates.to_string(),
+        all.false_readings.to_string(),
+    ]
 }
 
 fn share(s: &Score) -> String {
@@ -103,7 +125,8 @@ fn share(s: &Score) -> String {
 
 /// The same readings as if only the most legible frame had been read, without variants.
 fn best_frames(readings: &[Reading]) -> Vec<Reading> {
-    let text_of = |r: &Reading| r.votes.iter().find(|v| v.variant == "original" && v.frames.contains(&r.evidence_frame)).map(|v| v.text.clone());
+    let text_of =
+        |r: &Reading| r.votes.iter().find(|v| v.variant == "original" && v.frames.contains(&r.evidence_frame)).map(|v| v.text.clone());
     readings.iter().map(|r| Reading { plate: text_of(r).unwrap_or_default(), ..r.clone() }).collect()
 }
 

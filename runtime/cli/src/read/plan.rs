@@ -91,9 +91,11 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
 /// A new folder that only this user can enter: the generated graph holds the addresses of streams with their passwords.
 fn run_folder() -> Result<tempfile::TempDir, Failure> {
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new().prefix("gantry-run-").permissions(private).tempdir().map_err(|e| {
-        Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR")
-    })
+    tempfile::Builder::new()
+        .prefix("gantry-run-")
+        .permissions(private)
+        .tempdir()
+        .map_err(|e| Failure::refused(format!("no folder for the run: {e}")).hint("free some space in the temporary folder, or set TMPDIR"))
 }
 
 fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
