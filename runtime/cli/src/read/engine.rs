@@ -139,8 +139,8 @@ fn environment(command: &mut Command, plan: &Plan) -> std::io::Result<()> {
     // All edges go over the daemon. zenoh's shared memory (10 MB locked per node) is never used, and a killed node leaves its
     // segments in /dev/shm.
     let overlay = plan.run_dir.join("zenoh.json5");
-    std::fs::write(&overlay, "{ transport: { shared_memory: { enabled: false } } }\n")?;
-    default("DORA_ZENOH_CONFIG_OVERLAY", overlay.as_os_str());
+    std::fs::write(&overlay, ZENOH_OVERLAY)?;
+    default(ZENOH_OVERLAY_ENV, overlay.as_os_str());
     default("DORA_NODE_SHM_POOL_SIZE", "0".as_ref());
     // dora-node-api warns of each large message and prints the whole graph, addresses of streams too, into the log.
     default("GANTRY_LOG", "info,zenoh=error,dora_node_api=error".as_ref());
