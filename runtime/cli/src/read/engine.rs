@@ -144,6 +144,9 @@ fn environment(command: &mut Command, plan: &Plan) -> std::io::Result<()> {
     default("DORA_NODE_SHM_POOL_SIZE", "0".as_ref());
     // dora-node-api warns of each large message and prints the whole graph, addresses of streams too, into the log.
     default("GANTRY_LOG", "info,zenoh=error,dora_node_api=error".as_ref());
+    // ONNX Runtime 1.32 makes a telemetry session (a file in the temporary folder, an address of its maker) before
+    // `with_telemetry(false)` reaches it; this stops it at the start.
+    default("ORT_DISABLE_TELEMETRY", "1".as_ref());
     if let Some(library) = crate::paths::onnxruntime() {
         command.env("ORT_DYLIB_PATH", library);
     }
