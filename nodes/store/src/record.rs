@@ -147,7 +147,7 @@ mod tests {
             captured_ns: 2_000_000_000,
             frames_read: 2,
             reads: 4,
-            votes: vec![Vote { text: "AB123CD".into(), variant: "original".into(), frames: vec![31, 62], weight: 1.200_000_05 }],
+            votes: vec![Vote { text: "AB123CD".into(), variant: "original".into(), frames: vec![31, 62], weight: 1.200_01 }],
             evidence_frame: 62,
             bbox_in_source: BoxXyxy::new(-0.01, 20.26, 100.04, 41.0),
             ..ReadingRow::default()

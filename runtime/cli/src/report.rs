@@ -37,9 +37,9 @@ pub fn write(readings: &[Reading], out: &Path, page: &Path) -> Result<(), Failur
         let percent = r.confidence * 100.0;
         let syntax =
             r.syntax.as_deref().filter(|s| !s.is_empty()).map_or_else(String::new, |s| format!("<br><small>{}</small>", escaped(s)));
-        let _ = write!(
+        let _ = writeln!(
             html,
-            "<tr><td>{picture}<td><span class=\"plate\">{}</span>{syntax}<td>{percent:.1} %<div class=\"bar\"><i style=\"width:{percent:.0}%\"></i></div><td>{}<td>{:.2} to {:.2} s<td><details><summary>{} frames read</summary>{}</details></tr>\n",
+            "<tr><td>{picture}<td><span class=\"plate\">{}</span>{syntax}<td>{percent:.1} %<div class=\"bar\"><i style=\"width:{percent:.0}%\"></i></div><td>{}<td>{:.2} to {:.2} s<td><details><summary>{} frames read</summary>{}</details></tr>",
             escaped(&r.plate),
             escaped(&r.camera),
             r.first_seen_s,

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(deaths.seen(), []);
         writeln!(file, "ted because of signal SIGSEGV with stderr output:").unwrap();
         let wanted = Death { node: "recognize".into(), signal: "SIGSEGV".into() };
-        assert_eq!(deaths.seen(), [wanted.clone()]);
+        assert_eq!(deaths.seen(), std::slice::from_ref(&wanted));
         assert_eq!(deaths.seen(), [wanted]);
     }
 

@@ -61,7 +61,7 @@ fn read(path: &Path) -> Result<Truth, Failure> {
     let mut truth: Truth = serde_json::from_str(&text).map_err(|e| refuse(&e))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     truth.camera = name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned();
-    if !(truth.fps > 0.0) {
+    if truth.fps.is_nan() || truth.fps <= 0.0 {
         return Err(refuse(&"`fps` is not above 0"));
     }
     Ok(truth)
