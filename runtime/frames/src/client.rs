@@ -1,5 +1,6 @@
 //! The consumer's end, one per process.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,6 +45,9 @@ pub struct ClientConfig {
 #[derive(Clone)]
 pub struct Client(Arc<Guard>);
 
+/// Pools that are remembered after they were let go: more than the messages of one restart can still name.
+const GONE: usize = 64;
+
 /// Ends the watching thread when the last clone goes.
 struct Guard {
     shared: Arc<Shared>,
@@ -52,6 +56,8 @@ struct Guard {
 struct Shared {
     config: ClientConfig,
     imports: RwLock<Vec<Arc<Import>>>,
+    /// The last pools that were let go. An id never comes back, so what is left of them is `Closed` and not to be joined.
+    gone: Mutex<VecDeque<PoolId>>,
     /// Held during a join, so that two threads that see a new pool do not both join; starts with the first one.
     watcher: Mutex<Option<Watcher>>,
     stop: AtomicBool,
@@ -67,7 +73,8 @@ impl Client {
     /// A client that has joined nothing yet.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let shared = Shared { config, imports: RwLock::default(), watcher: Mutex::default(), stop: AtomicBool::new(false) };
+        let shared =
+            Shared { config, imports: RwLock::default(), gone: Mutex::default(), watcher: Mutex::default(), stop: AtomicBool::new(false) };
         Self(Arc::new(Guard { shared: Arc::new(shared) }))
     }
 
@@ -175,6 +182,9 @@ impl Shared {
         if let Some(import) = self.known(id) {
             return if import.is_closed() { Err(AcquireError::Closed { pool: id }) } else { Ok(import) };
         }
+        if self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+            return Err(AcquireError::Closed { pool: id });
+        }
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(import) = self.known(id) {
             return Ok(import);
@@ -216,6 +226,11 @@ impl Shared {
                 // After its welcome a producer says nothing more: readable means gone.
                 if !fd.revents().is_empty() {
                     import.mark_closed();
+                    // Before it leaves the list: whoever no longer finds it there finds it here.
+                    let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                    gone.truncate(GONE - 1);
+                    gone.push_front(import.geometry.id);
+                    drop(gone);
                     let mut joined = self.imports.write().unwrap_or_else(PoisonError::into_inner);
                     joined.retain(|other| !Arc::ptr_eq(other, import));
                     tracing::info!(pool = %import.geometry.id, output = import.output, "pool closed by its producer");
