@@ -169,21 +169,7 @@ fn differences(column: &Column, read: &[Vec<(char, f32)>]) -> Vec<f64> {
     read.iter().map(|position| (1.0 - same(position)).clamp(0.0, 1.0)).collect()
 }
 
-/// Levenshtein distance of two texts.
-pub fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
+pub use gantry_contract::distance as edit_distance;
 
 /// Length of the longest common subsequence of two texts.
 pub fn common_length(a: &str, b: &str) -> usize {
