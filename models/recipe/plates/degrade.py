@@ -71,7 +71,7 @@ def crop(rng: np.random.Generator, plate: Plate, out: tuple[int, int] = (160, 64
     quad = (quad - low) * scale
     size = extent * scale
     for attempt in range(4):
-        margin = np.clip(rng.normal(0.045, 0.045, 4), -0.06, 0.15) if attempt < 3 else np.full(4, 0.04)
+        margin = np.clip(rng.normal(0.08, 0.05, 4), -0.05, 0.2) if attempt < 3 else np.full(4, 0.04)
         left, top = -margin[0] * size[0], -margin[1] * size[1]
         cw, ch = size[0] * (1 + margin[0] + margin[2]), size[1] * (1 + margin[1] + margin[3])
         cw, ch = max(16, round(cw)), max(8, round(ch))
