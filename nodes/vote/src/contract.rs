@@ -40,7 +40,16 @@ pub const CONTRACT: Contract = Contract {
                 bool_param(
                     "boards",
                     false,
-                    "also read texts that stand still without a vehicle around them (signs, a clock in the picture)",
+                    "also read texts that stand still and that no sure vehicle carries (signs, a clock in the picture)",
+                )
+                .live(),
+                f64_param(
+                    "parked_vehicle_confidence",
+                    "",
+                    0.0,
+                    1.0,
+                    0.65,
+                    "how sure the detector must be of a vehicle for a text that never moves to be its plate",
                 )
                 .live(),
                 bool_param("variants", true, "let the variants that operators made take part, else only the original").live(),

@@ -11,8 +11,8 @@
 //! reads the same plate within that time, or nearly the same at the place where the first would be by now, is the same pass
 //! and its reads join the vote. A track whose text changes for good to a clearly different one (3 edits and more, 3 sure
 //! frames each, one after the other) was two vehicles and gives two readings with its id. Passes with fewer than `MIN_READS`
-//! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`, and so do texts that never move and have no
-//! vehicle around them: boards, clocks in the picture (`BOARDS: true` reads them too).
+//! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`, and so do texts that never move
+//! and that no sure vehicle carries: boards, clocks in the picture (`BOARDS: true` reads them too).
 //!
 //! **Order.** Tracks and texts are joined by camera and frame number; in lossless runs nothing depends on when messages
 //! arrive or on other cameras. Readings of a camera come in the order in which they are due; those due with one frame by
@@ -68,6 +68,7 @@ pub struct Params {
     pub settle_confidence: f32,
     pub merge_ms: u32,
     pub boards: bool,
+    pub parked_vehicle_confidence: f32,
     pub variants: bool,
     pub variant_weight: f64,
     pub syntax: bool,
@@ -101,6 +102,7 @@ impl Params {
             settle_confidence: self.settle_confidence,
             merge_ns: i64::from(self.merge_ms) * 1_000_000,
             boards: self.boards,
+            parked_vehicle_confidence: self.parked_vehicle_confidence,
         }))
     }
 }

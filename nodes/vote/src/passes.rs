@@ -24,8 +24,10 @@ pub struct Rules {
     pub settle_confidence: f32,
     /// Media time in ns within which a broken pass goes on.
     pub merge_ns: i64,
-    /// Whether texts that stand still without a vehicle around them are read too.
+    /// Whether texts that stand still and that no sure vehicle carries are read too.
     pub boards: bool,
+    /// Confidence from which a vehicle is sure.
+    pub parked_vehicle_confidence: f32,
 }
 
 /// What became of passes, for the statistics.
@@ -115,7 +117,7 @@ impl Passes {
             let live = self.live.entry(t.track_id).or_insert_with(|| Live::new(t.track_id, tracks.frame, tracks.pts_ns));
             live.listed_frame = tracks.frame;
             if t.matched {
-                live.span.traffic.add(t);
+                live.span.traffic.add(t, self.rules.parked_vehicle_confidence);
                 live.span.last_pts_ns = tracks.pts_ns;
                 if let Some(sent) = live.sent.and_then(|k| self.sent.get_mut(&k)) {
                     sent.last_pts_ns = tracks.pts_ns;

@@ -1,9 +1,19 @@
-//! Tells plates of vehicles from boards: a sign with letters stands still and has no vehicle around it.
+//! Tells plates of vehicles from boards: a sign with letters stands still, and no sure vehicle carries it.
+//!
+//! What moves is traffic, whatever is around it. What never moves is a parked vehicle only where the detector is sure of a vehicle and the
+//! text sits where a vehicle has its plate; boxes of half-sure vehicles around a board (a kiosk, a shop front) do not count.
 
-use gantry_messages::Track;
+use gantry_messages::{BoxXyxy, Track};
 
-/// Share of its frames in which a vehicle must be tied to a plate that does not move.
-const WITH_VEHICLE: f32 = 0.25;
+/// Share of its frames in which a sure vehicle must carry a plate that does not move.
+const WITH_VEHICLE: f32 = 0.5;
+
+/// Width of a plate in widths of its vehicle: 0.29 for a long plate on a car seen from the front, half of that from the side, 0.11
+/// for a two-row plate on a truck, 0.5 on a motorcycle; with loose boxes.
+const WIDTHS: std::ops::RangeInclusive<f32> = 0.08..=0.7;
+
+/// Height of the plate's centre in the vehicle's box, 0 at the top: plates hang in the lower part.
+const LOWEST_PART: f32 = 0.4;
 
 /// Distance, in widths of the plate, that counts as motion. Boxes of a plate at rest jitter by a tenth.
 const MOVED: f32 = 0.75;
@@ -12,7 +22,7 @@ const MOVED: f32 = 0.75;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
     frames: u32,
-    with_vehicle: u32,
+    carried: u32,
     /// Largest width of the plate in px.
     width: f32,
     /// Smallest and largest centre: x0, y0, x1, y1.
@@ -20,11 +30,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Takes one frame in which the track was seen.
-    pub fn add(&mut self, track: &Track) {
+    /// Takes one frame in which the track was seen. A vehicle counts from `sure` (0 to 1) on.
+    pub fn add(&mut self, track: &Track, sure: f32) {
         let Some(plate) = track.plate_in_source.filter(|_| track.matched) else { return };
         self.frames += 1;
-        self.with_vehicle += u32::from(track.vehicle_in_source.is_some());
+        let vehicle = track.vehicle_in_source.filter(|_| track.vehicle_confidence >= sure);
+        self.carried += u32::from(vehicle.is_some_and(|v| hangs_on(&plate, &v)));
         self.width = self.width.max(plate.width());
         let (x, y) = plate.center();
         let [x0, y0, x1, y1] = self.extent.unwrap_or([x, y, x, y]);
@@ -38,27 +49,27 @@ impl Traffic {
             (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]),
             (a, b) => a.or(b),
         };
-        Self {
-            frames: self.frames + other.frames,
-            with_vehicle: self.with_vehicle + other.with_vehicle,
-            width: self.width.max(other.width),
-            extent,
-        }
+        Self { frames: self.frames + other.frames, carried: self.carried + other.carried, width: self.width.max(other.width), extent }
     }
 
-    /// Whether this is a board: it never moved and hardly ever had a vehicle around it. Unknown counts as a vehicle.
+    /// Whether this is a board: it never moved and most of the time no sure vehicle carried it. Unknown counts as a vehicle.
     #[must_use]
     pub fn is_board(&self) -> bool {
         let Some([x0, y0, x1, y1]) = self.extent else { return false };
         let moved = (x1 - x0).hypot(y1 - y0) >= MOVED * self.width;
-        !moved && (self.with_vehicle as f32) < WITH_VEHICLE * self.frames as f32
+        !moved && (self.carried as f32) < WITH_VEHICLE * self.frames as f32
     }
+}
+
+/// Whether the plate is as wide as a plate of that vehicle and hangs where plates do.
+fn hangs_on(plate: &BoxXyxy, vehicle: &BoxXyxy) -> bool {
+    let height = (plate.center().1 - vehicle.y0) / vehicle.height().max(1.0);
+    WIDTHS.contains(&(plate.width() / vehicle.width().max(1.0))) && height >= LOWEST_PART
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_messages::BoxXyxy;
 
     fn seen(x: f32, vehicle: bool) -> Track {
         Track {
@@ -75,7 +86,7 @@ mod tests {
 
     fn of(frames: impl IntoIterator<Item = Track>) -> Traffic {
         let mut traffic = Traffic::default();
-        frames.into_iter().for_each(|t| traffic.add(&t));
+        frames.into_iter().for_each(|t| traffic.add(&t, 0.65));
         traffic
     }
 
@@ -89,6 +100,16 @@ mod tests {
         assert!(!of((0..50).map(|_| seen(0.0, true))).is_board());
         assert!(!of((0..50).map(|i| seen(i as f32 * 2.0, false))).is_board());
         assert!(!Traffic::default().is_board());
+    }
+
+    #[test]
+    fn a_half_sure_vehicle_or_one_that_does_not_fit_carries_nothing() {
+        let unsure = Track { vehicle_confidence: 0.6, ..seen(0.0, true) };
+        let kiosk = Track { vehicle_in_source: Some(BoxXyxy::new(-700.0, 0.0, 800.0, 300.0)), ..seen(0.0, true) };
+        let above = Track { vehicle_in_source: Some(BoxXyxy::new(-100.0, 150.0, 200.0, 450.0)), ..seen(0.0, true) };
+        for track in [unsure, kiosk, above] {
+            assert!(of((0..50).map(|_| track.clone())).is_board(), "{track:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 fn rules() -> Rules {
     Rules {
         boards: true,
+        parked_vehicle_confidence: 0.65,
         options: Options::default(),
         min_confidence: 0.5,
         min_reads: 2,
