@@ -3,8 +3,10 @@
 use crate::{HANDLE_BYTES, Message};
 use arrow_array::{Array, ArrayRef, RecordBatch, StructArray, cast::AsArray};
 use arrow_schema::{DataType, FieldRef, Fields};
+use serde_arrow::ArrayBuilder;
 use serde_arrow::schema::{SchemaLike, TracingOptions};
 use std::any::TypeId;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use thiserror::Error;
@@ -74,10 +76,21 @@ pub fn data_type<T: Message>() -> Result<DataType, MessageError> {
 /// # Errors
 /// [`MessageError::Value`] if a row cannot be expressed.
 pub fn encode<T: Message>(rows: &[T]) -> Result<ArrayRef, MessageError> {
-    let fields = fields::<T>()?;
-    let value = |e: &dyn std::fmt::Display| MessageError::Value { message: T::TYPE, why: e.to_string() };
-    let batch = serde_arrow::to_record_batch(&fields.iter().cloned().collect::<Vec<_>>(), &rows).map_err(|e| value(&e))?;
+    let value = |e: serde_arrow::Error| MessageError::Value { message: T::TYPE, why: e.to_string() };
+    let mut builder = match BUILDERS.with_borrow_mut(|known| known.remove(&TypeId::of::<T>())) {
+        Some(builder) => builder,
+        None => ArrayBuilder::from_arrow(&fields::<T>()?.iter().cloned().collect::<Vec<_>>()).map_err(value)?,
+    };
+    builder.extend(rows).map_err(value)?;
+    let batch = builder.to_record_batch().map_err(value)?;
+    // Only an emptied builder is kept: after an error it may hold half a row.
+    BUILDERS.with_borrow_mut(|known| known.insert(TypeId::of::<T>(), builder));
     Ok(Arc::new(StructArray::from(batch)))
+}
+
+thread_local! {
+    /// A builder per message type: making one walks all fields, which costs more than a message of eight rows.
+    static BUILDERS: RefCell<BTreeMap<TypeId, ArrayBuilder>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Reads the rows of a struct array. Columns of another type or missing ones are an error, as are nulls.

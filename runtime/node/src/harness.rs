@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 /// Events that wait inside the node. In lossless runs pools and credits bound what is under way far below this.
 const EVENT_QUEUE: usize = 4096;
 /// Shortest time between two writes of the statistics.
-const STATS_EVERY: Duration = Duration::from_millis(500);
+const STATS_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the node until its inputs are closed or dora says stop. `--contract` prints the contract as JSON instead.
 pub fn run<S: Stage>() -> ExitCode {

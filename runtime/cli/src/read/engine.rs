@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// After a node failed, the others get this long to end by themselves.
 const AFTER_FAULT: Duration = Duration::from_secs(3);
+/// How often the progress bar takes new numbers.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// dora asks for 10 s and kills after 15 s; then we end dora itself.
 const AFTER_STOP: Duration = Duration::from_secs(20);
 
@@ -206,6 +208,7 @@ fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) ->
     let mut stopping: Option<Instant> = None;
     let mut fault_seen: Option<Instant> = None;
     let mut told = 0;
+    let mut shown: Option<Instant> = None;
     let mut log = Deaths::follow(plan.run_dir.join("dora.log"));
     let mut deaths = Vec::new();
     loop {
@@ -240,7 +243,11 @@ fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) ->
         if stopping.is_some_and(|t| t.elapsed() > AFTER_STOP) || told > 2 {
             signal_group(&child, "KILL");
         }
-        progress.update(&read_stats(&plan.run_dir));
+        // The end and faults are noticed at once; the statistics of all nodes are read for people.
+        if shown.is_none_or(|t| t.elapsed() >= PROGRESS_EVERY) {
+            progress.update(&read_stats(&plan.run_dir));
+            shown = Some(Instant::now());
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
