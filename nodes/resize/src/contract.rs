@@ -18,7 +18,7 @@ const PARAMS: &[Param] = &[
     int_param("height", "px", 16, 4096, 544, "height of the detector's input"),
     choice_param("dtype", SAMPLES, "u8", "type of the samples; u8 is a quarter of the memory, the detector divides by 255 itself"),
     choice_param("layout", AXES, "nchw", "order of the axes"),
-    int_param("pool_slots", "slots", 2, 512, 24, "slots of the output's pool"),
+    int_param("pool_slots", "slots", 2, 512, 40, "slots of the output's pool"),
 ];
 
 /// Ports and parameters of `resize`.
