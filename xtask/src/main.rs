@@ -14,7 +14,8 @@ cargo xtask COMMAND
   setup      Debian packages, the dora CLI and the ONNX Runtime library (into .gantry), a release build
   generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
-  bench      the graph beside a straight-line program: frames/s, CPU per frame, memory
+  bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
+             handles  what buffer handles cost, beside bare dora, iceoryx2 and copied pixels
   help       this text
 
 Every command may be run again at once; what is there is not made again.";
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         "test" => test(rest),
         "generate" => generate(),
         "accuracy" => tool("accuracy", rest),
-        "bench" => tool("bench-read", rest),
+        "bench" => bench(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(())
@@ -104,6 +105,20 @@ fn generate() -> Result<(), String> {
             "contract",
         ])
         .env("GANTRY_REGENERATE", "1"))
+}
+
+/// The benchmark that the first argument names; `read` where it is left out.
+fn bench(rest: &[String]) -> Result<(), String> {
+    match rest.split_first() {
+        Some((name, rest)) if name == "handles" => {
+            say("building iceoryx2 to compare with (the first time a minute; nothing else builds it)");
+            let manifest = "tests/bench/handles/iceoryx2/Cargo.toml";
+            run(cargo("build").args(["--release", "--quiet", "--manifest-path", manifest, "--target-dir", "target/iceoryx2"]))?;
+            tool("bench-handles", rest)
+        }
+        Some((name, rest)) if name == "read" => tool("bench-read", rest),
+        _ => tool("bench-read", rest),
+    }
 }
 
 /// Runs a program of `tests/`.
