@@ -76,6 +76,16 @@ pub fn data_type<T: Message>() -> Result<DataType, MessageError> {
 /// # Errors
 /// [`MessageError::Value`] if a row cannot be expressed.
 pub fn encode<T: Message>(rows: &[T]) -> Result<ArrayRef, MessageError> {
+    match T::columns(rows) {
+        Some(columns) => {
+            let array = StructArray::try_new(fields::<T>()?, columns?, None);
+            Ok(Arc::new(array.map_err(|e| MessageError::Value { message: T::TYPE, why: e.to_string() })?))
+        }
+        None => encode_with_serde(rows),
+    }
+}
+
+pub(crate) fn encode_with_serde<T: Message>(rows: &[T]) -> Result<ArrayRef, MessageError> {
     let value = |e: serde_arrow::Error| MessageError::Value { message: T::TYPE, why: e.to_string() };
     let mut builder = match BUILDERS.with_borrow_mut(|known| known.remove(&TypeId::of::<T>())) {
         Some(builder) => builder,
@@ -114,6 +124,18 @@ pub fn decode<T: Message>(array: &ArrayRef) -> Result<Vec<T>, MessageError> {
     if rows.null_count() > 0 {
         return Err(MessageError::Schema { wanted: T::TYPE, found: "null rows".to_owned() });
     }
+    match T::rows(rows) {
+        Some(decoded) => decoded,
+        None => rows_with_serde(rows),
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn decode_with_serde<T: Message>(array: &ArrayRef) -> Result<Vec<T>, MessageError> {
+    rows_with_serde(array.as_struct())
+}
+
+fn rows_with_serde<T: Message>(rows: &StructArray) -> Result<Vec<T>, MessageError> {
     let batch = RecordBatch::from(rows.clone());
     serde_arrow::from_record_batch(&batch).map_err(|e| MessageError::Value { message: T::TYPE, why: e.to_string() })
 }

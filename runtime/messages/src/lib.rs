@@ -19,6 +19,7 @@
 
 mod boxes;
 mod codec;
+mod frames;
 mod rows;
 
 pub use boxes::BoxXyxy;
@@ -38,4 +39,18 @@ pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + 'stat
     fn frame(&self) -> u64;
     /// Whether this row closes its source.
     fn is_end(&self) -> bool;
+
+    /// The columns, for types that have a shorter way to them than serde; they must equal those that serde makes.
+    #[doc(hidden)]
+    fn columns(rows: &[Self]) -> Option<Result<Vec<arrow_array::ArrayRef>, MessageError>> {
+        let _ = rows;
+        None
+    }
+
+    /// The way back of [`Message::columns`]; names and types of the columns are checked already.
+    #[doc(hidden)]
+    fn rows(array: &arrow_array::StructArray) -> Option<Result<Vec<Self>, MessageError>> {
+        let _ = array;
+        None
+    }
 }

@@ -4,7 +4,7 @@ use crate::{BoxXyxy, HANDLE_BYTES, Message};
 use serde::{Deserialize, Serialize};
 
 macro_rules! message {
-    ($row:ty, $name:literal) => {
+    ($row:ty, $name:literal $(, $columns:path, $rows:path)?) => {
         impl Message for $row {
             const TYPE: &'static str = $name;
             fn source(&self) -> &str {
@@ -16,13 +16,19 @@ macro_rules! message {
             fn is_end(&self) -> bool {
                 self.end
             }
+            $(fn columns(rows: &[Self]) -> Option<Result<Vec<arrow_array::ArrayRef>, crate::MessageError>> {
+                Some($columns(rows))
+            }
+            fn rows(array: &arrow_array::StructArray) -> Option<Result<Vec<Self>, crate::MessageError>> {
+                Some($rows(array))
+            })?
         }
     };
 }
 
 message!(PacketRow, "packets/v1");
 message!(CreditRow, "credit/v1");
-message!(FrameRow, "frames/v1");
+message!(FrameRow, "frames/v1", crate::frames::columns, crate::frames::rows);
 message!(DetectionsRow, "detections/v1");
 message!(TracksRow, "tracks/v1");
 message!(CropsRow, "crops/v1");
