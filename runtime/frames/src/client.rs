@@ -91,8 +91,8 @@ impl Client {
     /// # Errors
     /// [`AcquireError`] if the handle is malformed or its pool is closed or cannot be joined.
     pub fn observe(&self, handle: &Handle, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
-        let pool = handle.decode_checked()?.pool;
-        self.0.shared.import(pool)?.observe(handle, new)
+        let d = handle.decode_checked()?;
+        self.0.shared.import(d.pool)?.observe(handle, &d, new)
     }
 
     /// Pushes what pool `pool` published and no message told of yet. Call on a tick of about 20 ms. Live: pushes nothing.
@@ -133,8 +133,8 @@ impl Client {
     /// if `max_held` slots are held, [`AcquireError::Closed`] if the producer is gone, [`AcquireError::Malformed`] for bytes
     /// that are no handle or not this pool's, [`AcquireError::Join`] if the pool cannot be joined.
     pub fn acquire(&self, handle: &Handle) -> Result<Acquired, AcquireError> {
-        let pool = handle.decode_checked()?.pool;
-        self.0.shared.import(pool)?.acquire(handle)
+        let d = handle.decode_checked()?;
+        self.0.shared.import(d.pool)?.acquire(handle, d)
     }
 
     /// What the producer said about a frame, without taking it. `None` when its slot was reused.
@@ -142,8 +142,8 @@ impl Client {
     /// # Errors
     /// As [`Client::acquire`].
     pub fn frame_meta(&self, handle: &Handle) -> Result<Option<FrameMeta>, AcquireError> {
-        let pool = handle.decode_checked()?.pool;
-        self.0.shared.import(pool)?.frame_meta(handle)
+        let d = handle.decode_checked()?;
+        self.0.shared.import(d.pool)?.frame_meta(handle, &d)
     }
 
     /// Done with a frame, taken or not. Acknowledgements may come in any order. Live: does nothing.

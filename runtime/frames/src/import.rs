@@ -180,10 +180,9 @@ impl Import {
         }
     }
 
-    /// Notes that a message brought `handle`, and pushes what is new.
-    pub(crate) fn observe(&self, handle: &Handle, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
-        let d = handle.decode_checked()?;
-        self.check(&d)?;
+    /// Notes that a message brought `handle`, which says `d`, and pushes what is new.
+    pub(crate) fn observe(&self, handle: &Handle, d: &Descriptor, new: &mut Vec<Handle>) -> Result<(), AcquireError> {
+        self.check(d)?;
         let mut track = self.track();
         if track.told.insert_sliding(d.seq) != Inserted::New {
             track.duplicates += 1;
@@ -225,9 +224,8 @@ impl Import {
         }
     }
 
-    /// Takes the frame.
-    pub(crate) fn acquire(self: &Arc<Self>, handle: &Handle) -> Result<Acquired, AcquireError> {
-        let d = handle.decode_checked()?;
+    /// Takes the frame of `handle`, which says `d`.
+    pub(crate) fn acquire(self: &Arc<Self>, handle: &Handle, d: Descriptor) -> Result<Acquired, AcquireError> {
         self.check(&d)?;
         let taken = self.lease(&d).and_then(|()| match self.descriptors.read(d.slot) {
             Some((described, meta)) if described == *handle => Ok(Acquired::new(self.clone(), *handle, d, meta)),
@@ -324,9 +322,8 @@ impl Import {
     }
 
     /// Metadata of a frame that is still in its slot.
-    pub(crate) fn frame_meta(&self, handle: &Handle) -> Result<Option<FrameMeta>, AcquireError> {
-        let d = handle.decode_checked()?;
-        self.check(&d)?;
+    pub(crate) fn frame_meta(&self, handle: &Handle, d: &Descriptor) -> Result<Option<FrameMeta>, AcquireError> {
+        self.check(d)?;
         let described = self.descriptors.read(d.slot);
         Ok(described.filter(|(described, _)| described == handle).map(|(_, meta)| meta))
     }
