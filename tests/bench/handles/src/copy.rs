@@ -16,7 +16,8 @@ pub fn rows(seconds: u64, interrupt: &Interrupt) -> Result<Vec<Row>, Fault> {
     let (mut sent, mut received) = (0, 0);
     for _ in 0..TURNS {
         for (way, (kind, backpressure)) in ways.into_iter().enumerate() {
-            let shape = Shape { cameras: 1, consumers: 1, kinds: vec![kind], backpressure, seconds: seconds.div_ceil(TURNS as u64) };
+            let shape =
+                Shape { cameras: 1, consumers: 1, kinds: vec![kind], backpressure, timed: false, seconds: seconds.div_ceil(TURNS as u64) };
             let outcome = graph::run(&shape, interrupt)?;
             ms[way] += 1000.0 * outcome.cores() / FPS as f64 / TURNS as f64;
             if !backpressure {

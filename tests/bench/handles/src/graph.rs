@@ -34,6 +34,8 @@ pub struct Shape {
     pub kinds: Vec<Kind>,
     /// Whether messages go over the daemon's lossless path, as all edges of Gantry's own graphs; else directly from node to node.
     pub backpressure: bool,
+    /// Whether nodes take the CPU time of the layer's calls.
+    pub timed: bool,
     /// Counted seconds.
     pub seconds: u64,
 }
@@ -140,6 +142,7 @@ fn describe(shape: &Shape, dir: &Path, results: &Path) -> Result<Value, Fault> {
         fps: FPS,
         warm_up_frames: WARM_UP_S * FPS,
         frames: shape.seconds * FPS,
+        timed: shape.timed,
         results: results.to_owned(),
         sockets: dir.join("sockets"),
     };

@@ -2,8 +2,8 @@
 
 use crate::pool;
 use crate::times::{ThreadTimer, now_ns, process_cpu_ns, threads_cpu_ns};
-use crate::wire::{Job, Kind, Report, header};
-use dora_node_api::{DoraArray, DoraNode, Event};
+use crate::wire::{HEADER_PARAMETERS, Job, Kind, Report, header};
+use dora_node_api::{DoraArray, DoraNode, Event, MetadataParameters, Parameter};
 use gantry_frames::{AcquireError, Client, Handle};
 use gantry_messages::{FrameRow, decode};
 use gantry_node::Fault;
@@ -21,12 +21,13 @@ pub fn run() -> Result<(), Fault> {
     let job = Job::from_env()?;
     let (_node, mut events) = DoraNode::init_from_env().map_err(|e| Fault::new(e.to_string()))?;
     let client = pool::client(&job.sockets, &job.name);
-    let mut sink = Sink { client, timer: ThreadTimer::new(), report: Report::default(), window: None, job };
+    let mut sink = Sink { client, timer: ThreadTimer::new(job.timed), report: Report::default(), window: None, job };
     while let Some(event) = events.recv() {
         match event {
-            Event::Input { id, data, .. } => {
+            Event::Input { id, data, metadata } => {
                 if let Some(kind) = Kind::of_input(id.as_str()) {
-                    sink.take(kind, data).map_err(|fault| fault.context(format!("sink `{}`, input `{id}`", sink.job.name)))?;
+                    sink.take(kind, data, &metadata.parameters)
+                        .map_err(|fault| fault.context(format!("sink `{}`, input `{id}`", sink.job.name)))?;
                 }
             }
             Event::Stop(_) => break,
@@ -37,9 +38,19 @@ pub fn run() -> Result<(), Fault> {
 }
 
 impl Sink {
-    fn take(&mut self, kind: Kind, data: DoraArray) -> Result<(), Fault> {
+    fn take(&mut self, kind: Kind, data: DoraArray, parameters: &MetadataParameters) -> Result<(), Fault> {
         let frame = match kind {
             Kind::Handle => self.take_handle(data)?,
+            Kind::Columns => {
+                let number = |name: &str| match parameters.get(name) {
+                    Some(Parameter::Integer(value)) => Ok(*value as u64),
+                    _ => Err(Fault::new(format!("parameter `{name}` is missing"))),
+                };
+                let [frame, sent_ns] = HEADER_PARAMETERS.map(number);
+                let frame = frame?;
+                self.sample(kind, frame, now_ns().saturating_sub(sent_ns?));
+                frame
+            }
             Kind::Bare | Kind::Small | Kind::Pixels => {
                 let bytes: &[u8] = (&data).try_into().map_err(|e| Fault::new(format!("no bytes: {e}")))?;
                 let (frame, sent_ns) = header(bytes).ok_or_else(|| Fault::new(format!("a message of {} bytes", bytes.len())))?;

@@ -2,7 +2,8 @@
 
 use crate::pool;
 use crate::times::{ThreadTimer, cpu_of_ns, now_ns, process_cpu_ns, threads_cpu_ns};
-use crate::wire::{Job, Kind, Report, put_header};
+use crate::wire::{HEADER_PARAMETERS, Job, Kind, Report, put_header};
+use arrow_array::ArrayRef;
 use dora_node_api::dora_core::config::DataId;
 use dora_node_api::{DoraArray, DoraNode, Event, EventStream, MetadataParameters, Parameter, SampleAllocator};
 use gantry_frames::{Layout, Pool, StopFlag};
@@ -25,6 +26,7 @@ struct Source {
     /// What a decoder of its own memory would have written.
     picture: Vec<u8>,
     bare: Vec<u8>,
+    columns: ArrayRef,
     report: Report,
     /// Whether this frame is counted.
     counts: bool,
@@ -39,9 +41,10 @@ pub fn run() -> Result<(), Fault> {
     let layout = pool::layout()?;
     let source = Source {
         pool: pool::live(&job.sockets, &format!("{}/handle", job.name), &job.consumers)?,
-        timer: ThreadTimer::new(),
+        timer: ThreadTimer::new(job.timed),
         picture: vec![114; layout.byte_len() as usize],
         bare: vec![0; bare_bytes(&job)?],
+        columns: encode(&[FrameRow { format: "I420".into(), source: job.name.clone(), ..FrameRow::default() }])?,
         report: Report::default(),
         counts: false,
         layout,
@@ -121,6 +124,13 @@ impl Source {
                 let bytes = &mut self.bare[..len];
                 put_header(bytes, frame, now_ns());
                 self.node.send_output_bytes(output, MetadataParameters::default(), len, bytes)
+            }
+            Kind::Columns => {
+                let mut parameters = MetadataParameters::default();
+                for (name, value) in HEADER_PARAMETERS.into_iter().zip([frame, now_ns()]) {
+                    parameters.insert(name.to_owned(), Parameter::Integer(value as i64));
+                }
+                self.node.send_output(output, parameters, DoraArray::from(self.columns.clone()))
             }
             Kind::Pixels => {
                 pool::stamp(&mut self.picture, frame);

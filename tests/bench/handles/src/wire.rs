@@ -16,6 +16,8 @@ pub enum Kind {
     Bare,
     /// 192 bytes, as many as a handle alone.
     Small,
+    /// The columns of the handle's message, made once: what dora takes for such a message.
+    Columns,
     /// The frame's pixels.
     Pixels,
 }
@@ -27,6 +29,7 @@ impl Kind {
             Self::Handle => "handle",
             Self::Bare => "bare",
             Self::Small => "small",
+            Self::Columns => "columns",
             Self::Pixels => "pixels",
         }
     }
@@ -34,7 +37,7 @@ impl Kind {
     /// The kind of an input id `<camera>_<kind>`.
     pub fn of_input(id: &str) -> Option<Self> {
         let name = id.rsplit_once('_')?.1;
-        [Self::Handle, Self::Bare, Self::Small, Self::Pixels].into_iter().find(|kind| kind.name() == name)
+        [Self::Handle, Self::Bare, Self::Small, Self::Columns, Self::Pixels].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -53,6 +56,8 @@ pub struct Job {
     pub warm_up_frames: u64,
     /// Frames that are counted.
     pub frames: u64,
+    /// Whether the CPU time of the layer's calls is taken: looking at that clock is a system call, which lengthens a latency.
+    pub timed: bool,
     /// Folder of the results.
     pub results: PathBuf,
     /// Folder of the pools' sockets.
@@ -147,6 +152,9 @@ pub fn put_header(bytes: &mut [u8], frame: u64, sent_ns: u64) {
         header[8..].copy_from_slice(&sent_ns.to_le_bytes());
     }
 }
+
+/// Names of the two numbers in the parameters of a message of columns.
+pub const HEADER_PARAMETERS: [&str; 2] = ["bench_frame", "bench_sent_ns"];
 
 /// What [`put_header`] wrote.
 pub fn header(bytes: &[u8]) -> Option<(u64, u64)> {
