@@ -1,7 +1,7 @@
 //! `frames/v1` to Arrow and back without serde: every hop of every frame pays for it, and at camera rates it runs from cold caches.
 
 use crate::codec::MessageError;
-use crate::{FrameRow, HANDLE_BYTES, Message};
+use crate::{Flat, FrameRow, HANDLE_BYTES, Message};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, StructArray};
@@ -33,6 +33,26 @@ pub(crate) fn columns(rows: &[FrameRow]) -> Result<Vec<ArrayRef>, MessageError> 
         numbers::<Float32Type>(rows, |row| row.offset_y),
         Arc::new(handles),
     ])
+}
+
+/// The same values as [`columns`], as bytes.
+pub(crate) fn flat(rows: &[FrameRow], out: &mut Flat) -> bool {
+    out.texts(rows.iter().map(|row| row.source.as_str()));
+    out.fixed(rows.iter().map(|row| row.frame.to_le_bytes()));
+    out.bits(rows.iter().map(|row| row.end));
+    out.fixed(rows.iter().map(|row| row.pts_ns.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.captured_ns.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.width.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.height.to_le_bytes()));
+    out.texts(rows.iter().map(|row| row.format.as_str()));
+    out.fixed(rows.iter().map(|row| row.source_width.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.source_height.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.scale_x.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.scale_y.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.offset_x.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.offset_y.to_le_bytes()));
+    out.fixed(rows.iter().map(|row| row.handle));
+    true
 }
 
 /// The rows of an array whose columns have the right names and types.

@@ -19,11 +19,13 @@
 
 mod boxes;
 mod codec;
+mod flat;
 mod frames;
 mod rows;
 
 pub use boxes::BoxXyxy;
 pub use codec::{MessageError, data_type, decode, encode};
+pub use flat::Flat;
 pub use rows::*;
 
 /// Bytes of the opaque buffer handle in `frames/v1` and `crops/v1`; see docs/handles.md.
@@ -45,6 +47,13 @@ pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + 'stat
     fn columns(rows: &[Self]) -> Option<Result<Vec<arrow_array::ArrayRef>, MessageError>> {
         let _ = rows;
         None
+    }
+
+    /// Writes the values of all columns as bytes, for types that can; they must equal the buffers of [`Message::columns`].
+    #[doc(hidden)]
+    fn flat(rows: &[Self], out: &mut Flat) -> bool {
+        let _ = (rows, out);
+        false
     }
 
     /// The way back of [`Message::columns`]; names and types of the columns are checked already.

@@ -4,7 +4,7 @@ use crate::{BoxXyxy, HANDLE_BYTES, Message};
 use serde::{Deserialize, Serialize};
 
 macro_rules! message {
-    ($row:ty, $name:literal $(, $columns:path, $rows:path)?) => {
+    ($row:ty, $name:literal $(, $short:ident)?) => {
         impl Message for $row {
             const TYPE: &'static str = $name;
             fn source(&self) -> &str {
@@ -17,10 +17,13 @@ macro_rules! message {
                 self.end
             }
             $(fn columns(rows: &[Self]) -> Option<Result<Vec<arrow_array::ArrayRef>, crate::MessageError>> {
-                Some($columns(rows))
+                Some(crate::$short::columns(rows))
             }
             fn rows(array: &arrow_array::StructArray) -> Option<Result<Vec<Self>, crate::MessageError>> {
-                Some($rows(array))
+                Some(crate::$short::rows(array))
+            }
+            fn flat(rows: &[Self], out: &mut crate::Flat) -> bool {
+                crate::$short::flat(rows, out)
             })?
         }
     };
@@ -28,7 +31,7 @@ macro_rules! message {
 
 message!(PacketRow, "packets/v1");
 message!(CreditRow, "credit/v1");
-message!(FrameRow, "frames/v1", crate::frames::columns, crate::frames::rows);
+message!(FrameRow, "frames/v1", frames);
 message!(DetectionsRow, "detections/v1");
 message!(TracksRow, "tracks/v1");
 message!(CropsRow, "crops/v1");

@@ -17,6 +17,7 @@ mod outputs;
 mod stats;
 pub mod testing;
 mod topology;
+mod writer;
 
 pub use context::Context;
 pub use fault::Fault;
@@ -25,6 +26,7 @@ pub use input::Input;
 pub use outputs::Outputs;
 pub use stats::{NodeStats, STATS_DIR};
 pub use topology::{Consumer, Edge};
+pub use writer::{Encoded, Writer};
 
 /// Environment variable that names the folder for statistics and faults of a run.
 pub const RUN_DIR_ENV: &str = "GANTRY_RUN_DIR";

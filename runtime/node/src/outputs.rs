@@ -1,7 +1,6 @@
-use crate::{Fault, NodeStats};
+use crate::{Fault, NodeStats, Writer};
 use arrow_array::{Array, ArrayRef};
-use dora_node_api::dora_core::config::DataId;
-use dora_node_api::{DoraArray, DoraNode, MetadataParameters, Parameter};
+use dora_node_api::DoraNode;
 use gantry_messages::{Message, decode, encode};
 use std::collections::BTreeMap;
 
@@ -12,13 +11,13 @@ pub struct Outputs {
 }
 
 enum Target {
-    Dora(Box<DoraNode>),
+    Dora(Box<DoraNode>, Writer),
     Collector(BTreeMap<String, Vec<ArrayRef>>),
 }
 
 impl Outputs {
     pub(crate) fn dora(node: DoraNode, stats: NodeStats) -> Self {
-        Self { to: Target::Dora(Box::new(node)), stats }
+        Self { to: Target::Dora(Box::new(node), Writer::default()), stats }
     }
 
     /// Outputs that keep what is sent, for tests.
@@ -34,17 +33,14 @@ impl Outputs {
         if rows.is_empty() {
             return Ok(());
         }
-        let array = encode(rows).map_err(|e| Fault::from(e).context(format!("output `{port}`")))?;
         add(&mut self.stats.rows_out, port, rows.len() as u64);
         add(&mut self.stats.messages_out, port, 1);
         match &mut self.to {
-            Target::Collector(sent) => sent.entry(port.to_owned()).or_default().push(array),
-            Target::Dora(node) => {
-                let mut parameters = MetadataParameters::default();
-                parameters.insert("gantry_type".to_owned(), Parameter::String(T::TYPE.to_owned()));
-                node.send_output(DataId::from(port.to_owned()), parameters, DoraArray::from(array))
-                    .map_err(|e| Fault::new(e.to_string()).context(format!("output `{port}`")))?;
+            Target::Collector(sent) => {
+                let array = encode(rows).map_err(|e| Fault::from(e).context(format!("output `{port}`")))?;
+                sent.entry(port.to_owned()).or_default().push(array);
             }
+            Target::Dora(node, writer) => writer.send(node, port, rows)?,
         }
         Ok(())
     }
@@ -73,7 +69,7 @@ impl Outputs {
     pub fn message_sizes(&self, port: &str) -> Vec<usize> {
         match &self.to {
             Target::Collector(sent) => sent.get(port).map(|a| a.iter().map(|m| m.len()).collect()).unwrap_or_default(),
-            Target::Dora(_) => Vec::new(),
+            Target::Dora(..) => Vec::new(),
         }
     }
 }

@@ -7,8 +7,8 @@ use arrow_array::ArrayRef;
 use dora_node_api::dora_core::config::DataId;
 use dora_node_api::{DoraArray, DoraNode, Event, EventStream, MetadataParameters, Parameter, SampleAllocator};
 use gantry_frames::{Layout, Pool, StopFlag};
-use gantry_messages::{FrameRow, Message, encode};
-use gantry_node::Fault;
+use gantry_messages::{FrameRow, encode};
+use gantry_node::{Fault, Writer};
 use std::time::Duration;
 
 /// Bytes of the smallest message: a handle alone.
@@ -19,6 +19,7 @@ const AFTER_LAST: Duration = Duration::from_millis(500);
 struct Source {
     job: Job,
     node: DoraNode,
+    writer: Writer,
     pool: Pool,
     layout: Layout,
     stop: StopFlag,
@@ -47,6 +48,7 @@ pub fn run() -> Result<(), Fault> {
         columns: encode(&[FrameRow { format: "I420".into(), source: job.name.clone(), ..FrameRow::default() }])?,
         report: Report::default(),
         counts: false,
+        writer: Writer::default(),
         layout,
         stop,
         node,
@@ -114,10 +116,8 @@ impl Source {
         let output = DataId::from(kind.name().to_owned());
         let sent = match kind {
             Kind::Handle => {
-                let mut parameters = MetadataParameters::default();
-                parameters.insert("gantry_type".to_owned(), Parameter::String(FrameRow::TYPE.to_owned()));
-                let array = self.handle_message(frame)?;
-                self.node.send_output(output, parameters, array)
+                self.report.messages += u64::from(self.counts);
+                return self.send_handle(frame);
             }
             Kind::Bare | Kind::Small => {
                 let len = if kind == Kind::Bare { self.bare.len() } else { SMALL };
@@ -143,8 +143,8 @@ impl Source {
         sent.map_err(|e| Fault::new(e.to_string()))
     }
 
-    /// Publishes the frame: the decoder wrote into the slot, so that nothing is copied here.
-    fn handle_message(&mut self, frame: u64) -> Result<DoraArray, Fault> {
+    /// Publishes the frame and sends its message as nodes do. The decoder wrote into the slot, so that nothing is copied here.
+    fn send_handle(&mut self, frame: u64) -> Result<(), Fault> {
         let meta = pool::meta(&self.job.name, frame)?;
         self.timer.start();
         let mut loaned = self.pool.begin_write(&self.stop)?;
@@ -153,12 +153,12 @@ impl Source {
         self.timer.start();
         let published = loaned.fill(self.layout)?.publish(&meta);
         pool_ns += self.timer.lap();
-        let array = encode(&[pool::row(&meta, &published.handle)])?;
+        let message = self.writer.encode(Kind::Handle.name(), &[pool::row(&meta, &published.handle)])?;
         let arrow_ns = self.timer.lap();
         if self.counts {
             self.report.pool_ns += pool_ns;
             self.report.arrow_ns += arrow_ns;
         }
-        Ok(DoraArray::from(array))
+        message.send::<FrameRow>(&mut self.node, Kind::Handle.name())
     }
 }
