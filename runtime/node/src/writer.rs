@@ -202,12 +202,12 @@ mod tests {
         let is_stream = |encoded: Encoded<'_>| matches!(encoded, Encoded::Stream(_));
         let longer = FrameRow { source: "another camera".to_owned(), ..row(5) };
         assert!(!is_stream(writer.encode("a", &[row(1)]).unwrap()));
-        assert!(!is_stream(writer.encode("b", &[longer.clone()]).unwrap()));
+        assert!(!is_stream(writer.encode("b", std::slice::from_ref(&longer)).unwrap()));
         assert!(is_stream(writer.encode("a", &[row(2)]).unwrap()));
-        assert!(is_stream(writer.encode("b", &[longer.clone()]).unwrap()));
+        assert!(is_stream(writer.encode("b", std::slice::from_ref(&longer)).unwrap()));
         assert!(!is_stream(writer.encode("a", std::slice::from_ref(&longer)).unwrap()));
         match writer.encode("a", std::slice::from_ref(&longer)).unwrap() {
-            Encoded::Stream(stream) => assert!(stream == doras(&[longer])),
+            Encoded::Stream(stream) => assert!(stream == doras(std::slice::from_ref(&longer))),
             Encoded::Array(_) => panic!("the second of its shape is a stream"),
         }
         assert!(!is_stream(writer.encode("credit", &[CreditRow::default()]).unwrap()), "a type without a flat form");
