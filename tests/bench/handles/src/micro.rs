@@ -4,11 +4,10 @@ use crate::Interrupt;
 use crate::pool;
 use crate::table::Row;
 use crate::times::{Samples, now_ns};
-use dora_node_api::DoraArray;
-use dora_node_api::arrow_utils::decode_arrow_ipc;
+use dora_node_api::arrow_utils::{IpcPayload, decode_arrow_ipc_zero_copy};
 use gantry_frames::{Client, FrameMeta, Handle, Layout, Pool, StopFlag};
-use gantry_messages::{FrameRow, decode, encode};
-use gantry_node::Fault;
+use gantry_messages::{FrameRow, decode};
+use gantry_node::{Encoded, Fault, Writer};
 use std::hint::black_box;
 use std::path::Path;
 
@@ -78,11 +77,17 @@ pub fn rows(interrupt: &Interrupt) -> Result<Vec<Row>, Fault> {
     interrupt.check()?;
 
     let row = [pool::row(&pool::meta("cam0", 7)?, &first)];
-    let allocator = dora_node_api::SampleAllocator::heap();
+    // As nodes send and dora receives it.
+    let mut writer = Writer::default();
     let arrow = each(ARROW_ROUNDS, interrupt, || {
-        let sample = allocator.encode_arrow(&DoraArray::from(encode(&row)?))?;
-        let array = decode_arrow_ipc(sample.as_bytes()).map_err(|e| Fault::new(e.to_string()))?;
-        black_box(decode::<FrameRow>(&array.into_inner())?);
+        let array = match writer.encode("frames", &row)? {
+            Encoded::Stream(stream) => {
+                let payload = IpcPayload::from_vec(stream.to_vec());
+                decode_arrow_ipc_zero_copy(payload).map_err(|e| Fault::new(e.to_string()))?.into_inner()
+            }
+            Encoded::Array(array) => array,
+        };
+        black_box(decode::<FrameRow>(&array)?);
         Ok(())
     })?;
     Ok(vec![

@@ -23,6 +23,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 type Bytes = Publisher<ipc::Service, [u8], ()>;
+type Received = Subscriber<ipc::Service, [u8], ()>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +61,7 @@ fn node(dir: &str, prefix: &str) -> Outcome<Node<ipc::Service>> {
     Ok(NodeBuilder::new().config(&config).create::<ipc::Service>()?)
 }
 
-fn ports(node: &Node<ipc::Service>, name: &str, bytes: usize) -> Outcome<(Bytes, Subscriber<ipc::Service, [u8], ()>)> {
+fn ports(node: &Node<ipc::Service>, name: &str, bytes: usize) -> Outcome<(Bytes, Received)> {
     let service = node.service_builder(&name.try_into()?).publish_subscribe::<[u8]>().subscriber_max_buffer_size(16).open_or_create()?;
     Ok((service.publisher_builder().initial_max_slice_len(bytes).create()?, service.subscriber_builder().buffer_size(16).create()?))
 }
