@@ -37,6 +37,9 @@ fn start() -> Result<(), CudaError> {
 }
 
 /// `Ok` for `CUDA_SUCCESS`. Only called with what a function of the loaded library returned.
+///
+/// cudarc declares results as an enum of the codes of CUDA 12.8. NVIDIA's header keeps old codes; a newer driver could return one that the enum
+/// lacks, for functions that did not exist then.
 pub(crate) fn check(operation: &'static str, result: CUresult) -> Result<(), CudaError> {
     if result == CUresult::CUDA_SUCCESS {
         return Ok(());

@@ -76,9 +76,9 @@ impl CudaError {
             }
             Self::Driver { code, .. } => match code {
                 2 => "the card's memory is full: use fewer or smaller slots, or end other programs (`nvidia-smi` lists them)",
-                3 | 4 | 101 | 802 => "the driver is not ready: look at `nvidia-smi`; after an update of the driver, restart the machine",
+                3 | 4 | 802 => "the driver is not ready: look at `nvidia-smi`; after an update of the driver, restart the machine",
                 46 => "the card is taken by another program in exclusive mode (`nvidia-smi -c 0` ends that)",
-                100 => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
+                100 | 101 => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
                 700 | 702 | 710 | 716 | 717 | 719 => "a kernel failed and this process must be restarted; `dmesg | grep NVRM` may say more",
                 800 | 801 => "this card or container does not allow it: the legacy IPC needs `--ipc=host` and a shared PID namespace",
                 803 => "driver library and kernel module differ: restart the machine",
