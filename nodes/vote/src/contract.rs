@@ -48,7 +48,7 @@ pub const CONTRACT: Contract = Contract {
                     "",
                     0.0,
                     1.0,
-                    0.65,
+                    0.75,
                     "how sure the detector must be of a vehicle for a text that never moves to be its plate",
                 )
                 .live(),

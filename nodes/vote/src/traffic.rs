@@ -18,6 +18,9 @@ const LOWEST_PART: f32 = 0.4;
 /// Distance, in widths of the plate, that counts as motion. Boxes of a plate at rest jitter by a tenth.
 const MOVED: f32 = 0.75;
 
+/// Frames after which a track that has not moved stands still, and is not a piece of a vehicle's way.
+const STILL_FRAMES: u32 = 15;
+
 /// What the frames of a track say about that.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
@@ -42,10 +45,17 @@ impl Traffic {
         self.extent = Some([x0.min(x), y0.min(y), x1.max(x), y1.max(y)]);
     }
 
-    /// Both together, for parts of one pass.
+    /// Both together, for parts of one pass. The same word on two boards is no motion from one to the other.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         let extent = match (self.extent, other.extent) {
+            (Some(_), Some(_)) if self.stands() && other.stands() => {
+                if self.frames >= other.frames {
+                    self.extent
+                } else {
+                    other.extent
+                }
+            }
             (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]),
             (a, b) => a.or(b),
         };
@@ -55,9 +65,15 @@ impl Traffic {
     /// Whether this is a board: it never moved and most of the time no sure vehicle carried it. Unknown counts as a vehicle.
     #[must_use]
     pub fn is_board(&self) -> bool {
-        let Some([x0, y0, x1, y1]) = self.extent else { return false };
-        let moved = (x1 - x0).hypot(y1 - y0) >= MOVED * self.width;
-        !moved && (self.carried as f32) < WITH_VEHICLE * self.frames as f32
+        self.extent.is_some() && !self.moved() && (self.carried as f32) < WITH_VEHICLE * self.frames as f32
+    }
+
+    fn moved(&self) -> bool {
+        self.extent.is_some_and(|[x0, y0, x1, y1]| (x1 - x0).hypot(y1 - y0) >= MOVED * self.width)
+    }
+
+    fn stands(&self) -> bool {
+        self.frames >= STILL_FRAMES && !self.moved()
     }
 }
 
@@ -117,5 +133,13 @@ mod tests {
         let (a, b) = (of([seen(0.0, false)]), of([seen(300.0, false)]));
         assert!(a.is_board() && b.is_board());
         assert!(!a.with(b).is_board());
+    }
+
+    #[test]
+    fn the_same_word_on_two_boards_has_not_moved() {
+        let [a, b] = [0.0, 400.0].map(|x| of((0..30).map(|_| seen(x, false))));
+        assert!(a.with(b).is_board() && b.with(a).is_board());
+        // Nor has a parked vehicle that was lost and found again.
+        assert!(!of((0..30).map(|_| seen(0.0, true))).with(of((0..30).map(|_| seen(2.0, true)))).is_board());
     }
 }
