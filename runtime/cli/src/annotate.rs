@@ -39,7 +39,7 @@ pub fn write(plan: &Plan, readings: &[Reading], path: &Path, quiet: bool) -> Res
         one(&source.camera.source, &out, &frames, &plates, plan, quiet)
             .map_err(|e| Failure::failed(format!("annotated video {}: {e}", out.display())).hint("the readings themselves are complete"))?;
         if !quiet {
-            println!("annotated video: {}", out.display());
+            outln!("annotated video: {}", out.display());
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
             Ok(graph) => {
                 let faults = check(&graph);
                 if faults.is_empty() {
-                    println!("{}: ok, {} nodes", file.display(), graph.nodes.len());
+                    outln!("{}: ok, {} nodes", file.display(), graph.nodes.len());
                 }
                 faults
             }

@@ -35,14 +35,14 @@ pub fn run(_args: &DoctorArgs) -> Result<(), Failure> {
             State::Optional => "absent  ",
             State::Missing => "MISSING ",
         };
-        println!("{mark} {:<18} {}", f.what, f.detail);
+        outln!("{mark} {:<18} {}", f.what, f.detail);
         if let Some(fix) = &f.fix {
-            println!("{:27} fix: {fix}", "");
+            outln!("{:27} fix: {fix}", "");
         }
         missing += usize::from(f.state == State::Missing);
     }
     if missing == 0 {
-        println!("\nThis machine can read plates: `gantry read VIDEO`.");
+        outln!("\nThis machine can read plates: `gantry read VIDEO`.");
         Ok(())
     } else {
         Err(Failure::failed(format!("{missing} thing(s) missing"))

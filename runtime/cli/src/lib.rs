@@ -1,5 +1,8 @@
 //! The `gantry` command, as a library: `tests/accuracy` and the tests call the same code.
 
+#[macro_use]
+mod stdout;
+
 mod annotate;
 pub mod check;
 pub mod doctor;

@@ -40,17 +40,17 @@ pub fn run(args: &ProbeArgs) -> Result<(), Failure> {
 }
 
 fn print(r: &gantry_media::ProbeReport) {
-    println!("{}", r.source);
+    outln!("{}", r.source);
     let rotation = if r.rotation_deg == 0 { String::new() } else { format!(", turned by {} degrees", r.rotation_deg) };
     let interlaced = if r.interlaced { ", interlaced" } else { "" };
-    println!("  video      {} {}x{} {} in {}{rotation}{interlaced}", r.codec, r.width, r.height, r.pixel_format, r.container);
+    outln!("  video      {} {}x{} {} in {}{rotation}{interlaced}", r.codec, r.width, r.height, r.pixel_format, r.container);
     let rate = if r.fps > 0.0 { format!("{:.3} frames/s", r.fps) } else { "unknown".to_owned() };
     let length = r.duration.map_or_else(|| "unknown length".to_owned(), |d| format!("{:.2} s", d.as_secs_f64()));
-    println!("  time       {rate}, {length}");
-    println!("  decoder    decoder={} ({})", r.decoder, r.reason);
+    outln!("  time       {rate}, {length}");
+    outln!("  decoder    decoder={} ({})", r.decoder, r.reason);
     let cpu = r.cpu_s_per_video_s.map_or_else(String::new, |c| format!(", {:.1} % of a core per stream", c * 100.0));
-    println!("  speed      {:.0} frames/s on one core{cpu} ({} frames measured)", r.frames_per_s, r.frames_decoded);
+    outln!("  speed      {:.0} frames/s on one core{cpu} ({} frames measured)", r.frames_per_s, r.frames_decoded);
     if r.corrupt_packets > 0 || r.stats.errors > 0 {
-        println!("  damage     {} damaged packets, {} decode errors", r.corrupt_packets, r.stats.errors);
+        outln!("  damage     {} damaged packets, {} decode errors", r.corrupt_packets, r.stats.errors);
     }
 }

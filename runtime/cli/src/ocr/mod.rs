@@ -92,13 +92,13 @@ pub fn run(args: &OcrArgs) -> Result<(), Failure> {
     }
     if args.json {
         let text = serde_json::to_string_pretty(&pages).map_err(|e| Failure::failed(format!("result as JSON: {e}")))?;
-        println!("{text}");
+        outln!("{text}");
     }
     if let Some(dir) = args.out.as_ref().filter(|_| pages.iter().any(|p| !p.seen.plates.is_empty())) {
         let rows: Vec<(&Path, &Plate)> = pages.iter().flat_map(|p| p.seen.plates.iter().map(|plate| (p.image.as_path(), plate))).collect();
         let path = sheet::write_sheet(dir, &rows)?;
         if !args.json {
-            println!("pictures: {}", path.display());
+            outln!("pictures: {}", path.display());
         }
     }
     match unreadable {
@@ -135,14 +135,14 @@ fn whole(best_rejected: Option<f32>) -> String {
 }
 
 fn print(page: &Page) {
-    println!("{} ({}x{})", page.image.display(), page.seen.width, page.seen.height);
+    outln!("{} ({}x{})", page.image.display(), page.seen.width, page.seen.height);
     for (index, plate) in page.seen.plates.iter().enumerate() {
         match &plate.found {
             Some(found) => {
                 let [x0, y0, x1, y1] = found.bbox_xyxy.map(|v| v.round() as i64);
-                println!("plate {} at {x0},{y0} to {x1},{y1}, detected with {:.1} %", index + 1, found.confidence * 100.0);
+                outln!("plate {} at {x0},{y0} to {x1},{y1}, detected with {:.1} %", index + 1, found.confidence * 100.0);
             }
-            None => println!("{}", whole(page.seen.best_rejected)),
+            None => outln!("{}", whole(page.seen.best_rejected)),
         }
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
@@ -153,13 +153,13 @@ fn print(page: &Page) {
         for variant in &plate.variants {
             table.add_row([variant.variant.clone(), variant.text.clone(), format!("{:.1} %", variant.confidence * 100.0)]);
         }
-        println!("{table}");
+        outln!("{table}");
         match &plate.vote {
             Some(vote) => {
                 let syntax = if vote.syntax.is_empty() { "no known layout".to_owned() } else { format!("layout {}", vote.syntax) };
-                println!("vote: {}  {:.1} %  {syntax}, legibility {:.2}\n", vote.plate, vote.confidence * 100.0, plate.legibility);
+                outln!("vote: {}  {:.1} %  {syntax}, legibility {:.2}\n", vote.plate, vote.confidence * 100.0, plate.legibility);
             }
-            None => println!("vote: no text of a plate's length, legibility {:.2}\n", plate.legibility),
+            None => outln!("vote: no text of a plate's length, legibility {:.2}\n", plate.legibility),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Outcome {
         let frames = decoded(&self.stats);
         let cpu: f64 = self.stats.values().map(|s| s.cpu_s).sum();
         let rss: u64 = self.stats.values().map(|s| s.peak_rss_bytes).sum();
-        println!(
+        outln!(
             "{readings} reading{} from {frames} frames in {:.1} s: {:.0} frames/s, {:.1} ms of CPU per frame, {:.2} GB at most -> {}",
             if readings == 1 { "" } else { "s" },
             self.seconds,

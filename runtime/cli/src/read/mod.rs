@@ -76,7 +76,7 @@ pub fn run(args: ReadArgs) -> Result<(), Failure> {
     if let Some(path) = &args.report {
         crate::report::write(&readings, &plan.out, path)?;
         if !args.quiet {
-            println!("report: {}", path.display());
+            outln!("report: {}", path.display());
         }
     }
     plan.clean(args.keep_run);

@@ -68,7 +68,7 @@ pub fn load(path: &Path) -> Result<Vec<Reading>, Failure> {
 /// One line per reading.
 pub fn print_table(readings: &[Reading]) {
     if readings.is_empty() {
-        println!("no plates were read");
+        outln!("no plates were read");
         return;
     }
     let mut table = Table::new();
@@ -90,5 +90,5 @@ pub fn print_table(readings: &[Reading]) {
             r.syntax.clone().unwrap_or_default(),
         ]);
     }
-    println!("{table}");
+    outln!("{table}");
 }

@@ -38,7 +38,7 @@ pub fn run(args: &ScoreArgs) -> Result<(), Failure> {
     let score = score(&truth, &readings);
     if args.json {
         let text = serde_json::to_string_pretty(&score).map_err(|e| Failure::failed(e.to_string()))?;
-        println!("{text}");
+        outln!("{text}");
     } else {
         print(&score);
     }
@@ -60,8 +60,8 @@ fn print(score: &Score) {
             &to,
         ]);
     }
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "exact {} of {} vehicles ({:.1} %), characters {:.1} %, duplicates {}, false readings {} ({:.1} % of {} readings)",
         score.exact,
         score.vehicles,
@@ -84,6 +84,6 @@ fn print(score: &Score) {
                 format!("{:.1} %", 100.0 * v.right as f64 / v.frames.max(1) as f64),
             ]);
         }
-        println!("{table}");
+        outln!("{table}");
     }
 }
