@@ -12,7 +12,7 @@ use crate::{FrameMeta, Handle, Layout};
 ///
 /// Keeps the mapping alive, so it may outlive the client and the producer.
 pub struct Acquired {
-    import: Arc<Import>,
+    pub(crate) import: Arc<Import>,
     handle: Handle,
     descriptor: Descriptor,
     meta: FrameMeta,

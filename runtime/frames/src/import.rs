@@ -92,12 +92,14 @@ impl Import {
         }
         let hello = Request::Hello { name: name.to_owned(), max_held };
         wire::send(&socket, &hello.encode(), &[]).map_err(system("saying hello"))?;
+        fault_point!("join.after_hello");
         let patience = Timespec { tv_sec: ANSWER_PATIENCE.as_secs() as i64, tv_nsec: 0 };
         let answered = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&patience));
         if answered.map_err(|error| system("waiting for the answer")(error.into()))? == 0 {
             return Err(protocol("its producer does not answer").into());
         }
         let (bytes, fds) = wire::receive(&socket).map_err(system("receiving the memory"))?;
+        fault_point!("join.after_welcome");
         if bytes.is_empty() {
             return Err(AcquireError::Closed { pool: id });
         }
@@ -273,6 +275,7 @@ impl Import {
                     LeaseRefusal::Closed => AcquireError::Closed { pool: self.geometry.id },
                 }
             })?;
+            fault_point!("consumer.after_lease");
         } else if current.generation() != d.generation {
             // Our bit keeps the generation as it is.
             return Err(AcquireError::Stale { seq: d.seq });
@@ -288,6 +291,7 @@ impl Import {
             *shares -= 1;
             if *shares == 0 {
                 word::release(self.leases.slot(slot), self.bit());
+                fault_point!("consumer.after_release");
                 self.held.fetch_sub(1, Ordering::Relaxed);
             }
             *shares == 0
@@ -316,6 +320,7 @@ impl Import {
                 return Ok(());
             }
             self.leases.cursor(self.index).store(track.acked.base(), Ordering::Release);
+            fault_point!("consumer.after_cursor");
         }
         self.leases.notify();
         Ok(())
@@ -326,6 +331,12 @@ impl Import {
         self.check(d)?;
         let described = self.descriptors.read(d.slot);
         Ok(described.filter(|(described, _)| described == handle).map(|(_, meta)| meta))
+    }
+
+    /// The slot's word as this process sees it, and its own bit in it.
+    #[cfg(feature = "proofs")]
+    pub(crate) fn word(&self, slot: u32) -> (Word, u32) {
+        (Word(self.leases.slot(slot).load(Ordering::Acquire)), self.bit())
     }
 
     pub(crate) fn data(&self) -> &SharedMemory {
@@ -356,6 +367,7 @@ impl Import {
 
 impl Drop for Import {
     fn drop(&mut self) {
+        fault_point!("consumer.before_goodbye");
         // The last lease went before the last `Arc`. If the producer is gone nobody listens, which is as well.
         let _ = wire::send(&self.socket, &Request::Goodbye.encode(), &[]);
     }

@@ -17,6 +17,14 @@
 
 #![deny(unsafe_code)]
 
+/// Names a place where the chaos harness kills or stops the process. Nothing at all without the feature `proofs`.
+macro_rules! fault_point {
+    ($name:literal) => {
+        #[cfg(feature = "proofs")]
+        crate::proofs::reached($name);
+    };
+}
+
 mod acquired;
 mod book;
 mod client;
@@ -29,6 +37,8 @@ mod loan;
 mod meta;
 mod pages;
 mod pool;
+#[cfg(feature = "proofs")]
+pub mod proofs;
 mod reaper;
 mod runtime_dir;
 mod shm;

@@ -159,10 +159,13 @@ impl Filled {
         let entry = &mut book.slots[slot as usize];
         (entry.state, entry.seq) = (State::Published, seq);
         inner.descriptors.describe(slot, &handle, meta);
+        fault_point!("producer.before_word");
         // The word before the head: whoever reads the head finds the slot published.
         let scribbled = !closed && word::end_write(inner.leases.slot(slot), generation, State::Published);
         book.scribbles += u64::from(scribbled);
+        fault_point!("producer.before_ring");
         inner.descriptors.announce(seq, slot, generation);
+        fault_point!("producer.after_ring");
         drop(book);
         self.loan.open = false;
         Published { handle, seq }

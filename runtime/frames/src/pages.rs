@@ -130,6 +130,7 @@ impl DescriptorPage {
         number.store(0, Ordering::Relaxed);
         fence(Ordering::Release);
         place.store(u64::from(generation) << 32 | u64::from(slot), Ordering::Relaxed);
+        fault_point!("producer.in_ring");
         number.store(seq + 1, Ordering::Release);
         self.memory.words()[HEAD].store(seq + 1, Ordering::Release);
     }

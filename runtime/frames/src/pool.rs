@@ -125,7 +125,7 @@ impl Pool {
         Ok(Self(Arc::new(Guard { inner, thread: Mutex::new(Some(thread)), stop })))
     }
 
-    fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0.inner
     }
 
@@ -289,6 +289,7 @@ impl Guard {
             let mut book = self.inner.book();
             if !std::mem::replace(&mut book.closed, true) {
                 self.inner.leases.slot_words().for_each(|word| word::retire(word, State::Closed));
+                fault_point!("producer.in_close");
             }
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -393,6 +394,7 @@ impl Inner {
 
     fn part(&self, index: usize, died: bool) {
         let leases = self.leases.slot_words().filter(|word| word::release(*word, 1 << index)).count();
+        fault_point!("producer.in_reap");
         {
             let mut book = self.book();
             let consumer = &mut book.consumers[index];

@@ -80,7 +80,9 @@ impl Listener {
         let listener = Self { socket, dir: dir.to_owned(), name: name.clone(), link: link_name(output) };
         fs::set_permissions(dir.join(&pending), fs::Permissions::from_mode(0o600))?;
         rustix::net::listen(&listener.socket, 64)?;
+        fault_point!("producer.before_socket");
         fs::rename(dir.join(&pending), dir.join(&name))?;
+        fault_point!("producer.before_link");
         let link = dir.join(format!("{id}.link"));
         std::os::unix::fs::symlink(&name, &link)?;
         fs::rename(&link, dir.join(&listener.link))?;
