@@ -91,14 +91,18 @@ impl Import {
             return Err(protocol("its socket belongs to another user").into());
         }
         let hello = Request::Hello { name: name.to_owned(), max_held };
-        wire::send(&socket, &hello.encode(), &[]).map_err(system("saying hello"))?;
+        // A producer that ends between our connecting and its answer is as gone as one that never listened.
+        let ended = |error: &io::Error| matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        let gone =
+            |step| move |error: io::Error| if ended(&error) { AcquireError::Closed { pool: id } } else { system(step)(error).into() };
+        wire::send(&socket, &hello.encode(), &[]).map_err(gone("saying hello"))?;
         fault_point!("join.after_hello");
         let patience = Timespec { tv_sec: ANSWER_PATIENCE.as_secs() as i64, tv_nsec: 0 };
         let answered = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&patience));
         if answered.map_err(|error| system("waiting for the answer")(error.into()))? == 0 {
             return Err(protocol("its producer does not answer").into());
         }
-        let (bytes, fds) = wire::receive(&socket).map_err(system("receiving the memory"))?;
+        let (bytes, fds) = wire::receive(&socket).map_err(gone("receiving the memory"))?;
         fault_point!("join.after_welcome");
         if bytes.is_empty() {
             return Err(AcquireError::Closed { pool: id });

@@ -94,6 +94,12 @@ impl DescriptorPage {
         Self { memory, ring_len: geometry.ring_len(), slots: geometry.slots as usize }
     }
 
+    /// All of it, for a producer that lies.
+    #[cfg(feature = "proofs")]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        self.memory.words()
+    }
+
     /// Next seq to be published.
     pub(crate) fn head(&self) -> u64 {
         self.memory.words()[HEAD].load(Ordering::Acquire)

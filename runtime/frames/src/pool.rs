@@ -289,7 +289,6 @@ impl Guard {
             let mut book = self.inner.book();
             if !std::mem::replace(&mut book.closed, true) {
                 self.inner.leases.slot_words().for_each(|word| word::retire(word, State::Closed));
-                fault_point!("producer.in_close");
             }
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
