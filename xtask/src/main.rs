@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` without arguments lists them.
 
+mod prove;
 mod setup;
 mod steps;
 
@@ -11,6 +12,7 @@ cargo xtask COMMAND
 
   demo       set up, build, read the shipped clips as two cameras: table, annotated videos and a page in out/demo
   test       set up, then formatting, clippy, unit, node, graph and whole-system tests
+  prove      the long proofs of the buffer handles: 10,000 kills, fuzzing, mutants; --skip-missing for tools that are not there
   setup      Debian packages, the dora CLI and the ONNX Runtime library (into .gantry), a release build
   generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         "setup" => setup::all().and_then(|()| setup::build()),
         "demo" => demo(),
         "test" => test(rest),
+        "prove" => prove::all(rest),
         "generate" => generate(),
         "accuracy" => tool("accuracy", rest),
         "bench" => bench(rest),
