@@ -1,7 +1,7 @@
 //! The `gantry` command, as a library: `tests/accuracy` and the tests call the same code.
 
 #[macro_use]
-mod stdout;
+pub mod stdout;
 
 mod annotate;
 pub mod check;

@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, doctor, ocr, probe, read, score};
+use gantry::{check, doctor, ocr, probe, read, score, stdout};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Ocr(args) => ocr::run(&args),
         Command::Score(args) => score::run(&args),
     };
-    match result {
+    match result.and_then(|()| stdout::flushed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();

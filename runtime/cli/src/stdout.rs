@@ -1,16 +1,35 @@
 //! Standard output that may go away: `gantry score ... | head` ends quietly and not with a panic.
 
+use crate::failure::Failure;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stdout};
+use std::sync::OnceLock;
 
-/// Writes to standard output. A reader that has gone is no fault; a full disk behind it ends the command.
+/// What could not be written first, and why.
+static FAILED: OnceLock<String> = OnceLock::new();
+
+/// Writes to standard output. A reader that has gone is no fault; anything else is remembered for [`flushed`].
 pub fn write(text: Arguments<'_>) {
-    match stdout().lock().write_fmt(text) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("error: standard output: {e}");
-            std::process::exit(1);
-        }
-        _ => {}
+    remember(stdout().lock().write_fmt(text));
+}
+
+/// The end of a command: whether all that it printed was taken.
+///
+/// # Errors
+/// Standard output could not be written: a full disk behind it, for one.
+pub fn flushed() -> Result<(), Failure> {
+    remember(stdout().lock().flush());
+    match FAILED.get() {
+        Some(why) => Err(Failure::failed(format!("standard output: {why}"))),
+        None => Ok(()),
+    }
+}
+
+fn remember(result: std::io::Result<()>) {
+    if let Err(e) = result
+        && e.kind() != ErrorKind::BrokenPipe
+    {
+        FAILED.get_or_init(|| e.to_string());
     }
 }
 
