@@ -196,9 +196,8 @@ impl Import {
         }
         match self.geometry.mode {
             Mode::Live => {
-                if track.see(d.seq) {
+                if self.note(&mut track, d.seq) {
                     new.push(*handle);
-                    self.leases.cursor(self.index).store(track.next, Ordering::Release);
                 }
             }
             Mode::Lossless => self.pull(&mut track, Some(handle), new),
@@ -211,6 +210,16 @@ impl Import {
         if self.geometry.mode == Mode::Lossless {
             self.pull(&mut self.track(), None, new);
         }
+    }
+
+    /// Notes that a handle told of `seq`; whether it was new. Live: the cursor goes along, so that this consumer's next self
+    /// answers for the frames after it and each frame is counted by one of them.
+    fn note(&self, track: &mut Track, seq: u64) -> bool {
+        let new = track.see(seq);
+        if new && self.geometry.mode == Mode::Live {
+            self.leases.cursor(self.index).store(track.next, Ordering::Release);
+        }
+        new
     }
 
     fn pull(&self, track: &mut Track, told: Option<&Handle>, new: &mut Vec<Handle>) {
@@ -243,11 +252,11 @@ impl Import {
         let mut track = self.track();
         match &taken {
             Ok(_) => {
-                track.see(d.seq);
+                self.note(&mut track, d.seq);
                 track.used += u64::from(track.decided.insert_sliding(d.seq) == Inserted::New);
             }
             Err(AcquireError::Stale { .. }) if self.geometry.mode == Mode::Live => {
-                track.see(d.seq);
+                self.note(&mut track, d.seq);
                 track.stale += u64::from(track.decided.insert_sliding(d.seq) == Inserted::New);
             }
             Err(AcquireError::Stale { .. }) => track.stale += 1,
@@ -357,6 +366,7 @@ impl Import {
             skipped: (track.next - track.start).saturating_sub(track.seen.count()),
             used: track.used,
             stale: track.stale,
+            dropped: (track.next - track.start).saturating_sub(track.used + track.stale),
             duplicates: track.duplicates,
             recovered: match self.geometry.mode {
                 Mode::Live => 0,

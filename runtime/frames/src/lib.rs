@@ -35,6 +35,8 @@ mod import;
 mod layout;
 mod loan;
 mod meta;
+#[cfg(test)]
+mod model;
 mod pages;
 mod pool;
 #[cfg(feature = "proofs")]

@@ -277,6 +277,14 @@ impl Pool {
     }
 }
 
+#[cfg(test)]
+impl Pool {
+    /// What the pool's thread does when the pidfd of consumer `index` says that it exited.
+    pub(crate) fn reap(&self, index: usize) {
+        self.inner().reap(index);
+    }
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pool({} {})", self.output(), self.id())

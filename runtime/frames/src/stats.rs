@@ -46,8 +46,9 @@ pub struct ConsumerStats {
 
 /// A consumer's view of one pool.
 ///
-/// `seen + skipped` is the number of frames published up to the last one seen, and `seen = used + stale + passed over`; together:
-/// published = used + stale + queue-dropped.
+/// `used + stale + dropped` is, exactly, the number of frames that were published from where this process began up to the newest
+/// one that it saw; so is `seen + skipped`. A process that comes back begins behind the newest frame that its former self saw
+/// (live) or had acknowledged (lossless).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientPoolStats {
     /// The pool.
@@ -64,6 +65,9 @@ pub struct ClientPoolStats {
     pub used: u64,
     /// Seqs whose slot had been rewritten.
     pub stale: u64,
+    /// Seqs up to the newest seen one that were neither used nor stale: lost on the way, dropped by a queue, or passed over by the
+    /// node. What waits in the node counts here until it is taken.
+    pub dropped: u64,
     /// Handles that came again.
     pub duplicates: u64,
     /// Seqs that came from the descriptor ring and not from a message.
