@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 const TALLER: f32 = 1.10;
 /// A crop this much more legible than any before is the track's new evidence.
 const MORE_LEGIBLE: f32 = 1.05;
+/// So is one of a plate this much wider, whatever its legibility: a plate that enters the picture is sharp before it is whole, and
+/// `vote` shows the most legible of those that say the text.
+const WIDER: f32 = 1.25;
 
 /// Limits of the gate: parameters of the node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +35,8 @@ struct Seen {
     crops: u32,
     last_frame: u64,
     tallest_px: f32,
-    legibility: Option<f32>,
+    /// Legibility and width in px of what was evidence so far, the most of each.
+    evidence: Option<(f32, f32)>,
 }
 
 impl Gate {
@@ -57,12 +61,17 @@ impl Gate {
         Some(plate)
     }
 
-    /// Whether a crop of that legibility is the track's best so far by 5 % or its first; takes note of it.
-    pub fn is_evidence(&mut self, track_id: u64, legibility: f32) -> bool {
+    /// Whether a crop of that legibility and plate width is the track's first, its most legible so far by 5 %, or of a plate wider by
+    /// a quarter; takes note of it.
+    pub fn is_evidence(&mut self, track_id: u64, legibility: f32, width_px: f32) -> bool {
         let seen = self.tracks.entry(track_id).or_default();
-        let better = seen.legibility.is_none_or(|best| legibility > best * MORE_LEGIBLE);
+        let Some((clearest, widest)) = seen.evidence else {
+            seen.evidence = Some((legibility, width_px));
+            return true;
+        };
+        let better = legibility > clearest * MORE_LEGIBLE || width_px > widest * WIDER;
         if better {
-            seen.legibility = Some(legibility);
+            seen.evidence = Some((clearest.max(legibility), widest.max(width_px)));
         }
         better
     }
@@ -117,9 +126,16 @@ mod tests {
     #[test]
     fn the_first_crop_is_evidence_and_then_only_one_that_is_five_percent_better() {
         let mut gate = Gate::default();
-        let kept: Vec<bool> = [0.30, 0.31, 0.32, 0.2, 0.33, 0.35].map(|l| gate.is_evidence(1, l)).into();
+        let kept: Vec<bool> = [0.30, 0.31, 0.32, 0.2, 0.33, 0.35].map(|l| gate.is_evidence(1, l, 100.0)).into();
         assert_eq!(kept, [true, false, true, false, false, true]);
         let mut gate = Gate::default();
-        assert!(gate.is_evidence(1, 0.0));
+        assert!(gate.is_evidence(1, 0.0, 40.0));
+    }
+
+    #[test]
+    fn a_plate_that_came_in_cut_off_gets_evidence_again_when_it_is_whole() {
+        let mut gate = Gate::default();
+        let kept: Vec<bool> = [(0.5, 40.0), (0.3, 60.0), (0.3, 70.0), (0.3, 136.0)].map(|(l, w)| gate.is_evidence(1, l, w)).into();
+        assert_eq!(kept, [true, true, false, true]);
     }
 }

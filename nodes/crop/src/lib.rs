@@ -3,8 +3,9 @@
 //! For each frame it waits for the frame's tracks. A track's plate is read when the gate lets it through (`min_track_frames`,
 //! `min_plate_confidence`, seen in this very frame), at most every `read_every_frames`-th frame, and after
 //! `max_crops_per_track` only when it is taller than ever before. The plate is cut with a margin; below `min_height_px` it is
-//! scaled up to `target_height_px` with Catmull-Rom; a clear slope of its lines is levelled. The most legible crop of a track
-//! so far travels along as a JPEG: the evidence. A frame without a plate to read is given back without being looked at.
+//! scaled up to `target_height_px` with Catmull-Rom; a clear slope of its lines is levelled. A crop that is the most legible of its
+//! track so far, or of a plate that has become much wider, travels along as a JPEG: the evidence. A frame without a plate to
+//! read is given back without being looked at.
 //!
 //! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing.
 //!
@@ -249,7 +250,8 @@ impl Crop {
             let layout = Layout::rgb8(plan.width as u32, plan.height as u32)?;
             let stride = layout.as_image().map_or(0, |i| i.planes()[0].stride as usize);
             let legibility = self.cutting.cut(&yuv, &plan, slot.bytes_mut(), stride)?;
-            let is_evidence = self.cameras.entry(tracks.source.clone()).or_default().gate.is_evidence(track.track_id, legibility);
+            let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
+            let is_evidence = gate.is_evidence(track.track_id, legibility, plate.width());
             let evidence = if is_evidence { self.cutting.evidence(&plan, slot.bytes_mut(), stride, quality)? } else { Vec::new() };
             let published = slot.fill(layout)?.publish(&meta);
             row.crops.push(gantry_messages::Crop {
