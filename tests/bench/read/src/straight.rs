@@ -162,7 +162,7 @@ impl<'a> Line<'a> {
         let (w, h) = (plan.width, plan.height);
         self.rgb.resize(w * h * 3, 0);
         let legibility = self.cutting.cut(frame, &plan, &mut self.rgb, w * 3)?;
-        let is_evidence = self.gate.is_evidence(track.track_id, legibility);
+        let is_evidence = self.gate.is_evidence(track.track_id, legibility, plate.width());
         let evidence = if is_evidence { self.cutting.evidence(&plan, &self.rgb, w * 3, p.jpeg_quality)? } else { Vec::new() };
         laps.lap(5);
         self.grey.resize(w * h * self.variants.len(), 0);
