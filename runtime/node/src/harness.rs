@@ -12,6 +12,8 @@ use tracing::{debug, error, info, warn};
 
 /// Events that wait inside the node. In lossless runs pools and credits bound what is under way far below this.
 const EVENT_QUEUE: usize = 4096;
+/// How much later than its producers a node may hear of a stop.
+const STOP_ARRIVES: Duration = Duration::from_millis(300);
 /// Shortest time between two writes of the statistics.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
@@ -111,9 +113,23 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
         context,
     };
     let events = pump(events, stop).map_err(named)?;
-    let result = node.until_done(&events);
+    let result = node.until_done(&events).or_else(|fault| excused(fault, &node.context.stop));
     node.write_stats(result.is_ok());
     result.map_err(named)
+}
+
+/// After `dora stop` a node ends when it is told to, and takes its pools along; one that is still in the middle of a frame then finds
+/// them closed. What fails while the graph is being stopped, or just before this node hears of it, is no fault of the run.
+fn excused(fault: Fault, stop: &StopFlag) -> Result<(), Fault> {
+    let started = Instant::now();
+    while !stop.is_set() {
+        if started.elapsed() >= STOP_ARRIVES {
+            return Err(fault);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    warn!("given up while the graph is being stopped: {}", fault.message());
+    Ok(())
 }
 
 /// Every fault of the parameters in one message.
