@@ -18,6 +18,12 @@ pub(crate) struct SlotBook {
     tried: u64,
 }
 
+impl SlotBook {
+    fn is_done(&self, limit: u64) -> bool {
+        self.state == State::Free || (self.state == State::Published && self.seq < limit)
+    }
+}
+
 /// One declared consumer.
 #[derive(Debug)]
 pub(crate) struct ConsumerBook {
@@ -81,23 +87,31 @@ impl Book {
         }
     }
 
-    /// Takes the best slot to write. Live: a free one, else the one with the oldest frame. Lossless: the one that was read by
-    /// all most recently, else a free one; so a run goes round in as few slots as are under way, whose memory is in the cache
-    /// and mapped already, and not round the whole pool. `held` says which slots this process still uses.
-    pub(crate) fn claim(&mut self, mode: Mode, page: &LeasePage, held: impl Fn(usize) -> bool) -> Option<(u32, u32)> {
-        let limit = match mode {
+    /// Frames below this seq have been read by all (lossless) or need not be (live).
+    fn read_limit(&mut self, mode: Mode, page: &LeasePage) -> u64 {
+        match mode {
             Mode::Live => u64::MAX,
             Mode::Lossless => {
                 self.read_cursors(page);
                 self.consumers.iter().map(|consumer| consumer.acked_next).min().unwrap_or(u64::MAX)
             }
-        };
+        }
+    }
+
+    /// How many slots [`Book::claim`] could give out one after the other, but for leases, which acknowledged frames rarely have.
+    pub(crate) fn usable(&mut self, mode: Mode, page: &LeasePage, held: impl Fn(usize) -> bool) -> usize {
+        let limit = self.read_limit(mode, page);
+        self.slots.iter().enumerate().filter(|(index, slot)| slot.is_done(limit) && !held(*index)).count()
+    }
+
+    /// Takes the best slot to write. Live: a free one, else the one with the oldest frame. Lossless: the one that was read by
+    /// all most recently, else a free one; so a run goes round in as few slots as are under way, whose memory is in the cache
+    /// and mapped already, and not round the whole pool. `held` says which slots this process still uses.
+    pub(crate) fn claim(&mut self, mode: Mode, page: &LeasePage, held: impl Fn(usize) -> bool) -> Option<(u32, u32)> {
+        let limit = self.read_limit(mode, page);
         self.round += 1;
         loop {
-            let usable = |(index, slot): &(usize, &SlotBook)| {
-                let ready = slot.state == State::Free || (slot.state == State::Published && slot.seq < limit);
-                ready && slot.tried != self.round && !held(*index)
-            };
+            let usable = |(index, slot): &(usize, &SlotBook)| slot.is_done(limit) && slot.tried != self.round && !held(*index);
             let rank = |(_, slot): &(usize, &SlotBook)| match (mode, slot.state) {
                 (Mode::Live, State::Free) => 0,
                 (Mode::Live, _) => slot.seq + 1,

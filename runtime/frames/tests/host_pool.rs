@@ -301,6 +301,36 @@ fn a_consumer_that_stays_away_ends_the_wait_after_grace_and_not_before() {
 }
 
 #[test]
+fn a_producer_that_had_to_wait_goes_on_with_a_quarter_of_the_pool_and_not_with_every_slot() {
+    let dir = Dir::new();
+    let pool = pool(&dir, Mode::Lossless, 16, &[("a", 1, 4)]);
+    let client = client(&dir.0, "a", 1);
+    let published: Vec<_> = (0..16).map(|_| publish_next(&pool)).collect();
+    let first_free = |acked: usize, then: Duration| {
+        let waiting = std::thread::spawn({
+            let pool = pool.clone();
+            move || pool.begin_write(&StopFlag::new()).map(drop)
+        });
+        let started = Instant::now();
+        for published in &published[..acked] {
+            std::thread::sleep(then);
+            // Ends early only where the machine slept through the producer's patience of 100 ms.
+            assert!(!waiting.is_finished() || started.elapsed() > Duration::from_millis(90));
+            client.ack(&published.handle).unwrap();
+        }
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+        started.elapsed()
+    };
+    // One is enough after a while: readers may be slow.
+    assert!(first_free(1, Duration::ZERO) >= Duration::from_millis(100));
+    // The slot that came back is taken and published again, so that none is free.
+    assert_eq!(publish_next(&pool).seq, 16);
+    let taken = pool.try_begin_write().unwrap();
+    assert!(taken.is_none());
+    first_free(5, Duration::from_millis(3));
+}
+
+#[test]
 fn a_stop_flag_ends_waiting_and_close_ends_everything() {
     let dir = Dir::new();
     let pool = pool(&dir, Mode::Lossless, 2, &[("a", 1, 4)]);
