@@ -1,4 +1,5 @@
 use crate::outputs::add;
+use crate::scheduling::prefer_throughput;
 use crate::topology::Topology;
 use crate::{Context, Fault, Input, NodeStats, Outputs, Stage, Work};
 use dora_node_api::{DoraNode, Event, EventStream, StopCause};
@@ -24,6 +25,11 @@ pub fn run<S: Stage>() -> ExitCode {
         return answer(&contract, &argument);
     }
     init_log();
+    if std::env::var(crate::MODE_ENV).as_deref() != Ok("live")
+        && let Err(error) = prefer_throughput()
+    {
+        debug!(%error, "the system keeps its usual scheduling");
+    }
     match run_in_graph::<S>(&contract) {
         Ok(()) => ExitCode::SUCCESS,
         Err((node_id, fault)) => {

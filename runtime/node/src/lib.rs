@@ -14,6 +14,7 @@ mod fault;
 mod harness;
 mod input;
 mod outputs;
+mod scheduling;
 mod stats;
 pub mod testing;
 mod topology;
