@@ -43,6 +43,32 @@ impl Coefficients {
     }
 }
 
+impl Coefficients {
+    /// For the kernels: offset of Y in Q7, factor of Y in Q14, then in Q13 those of V for red, of U and V for green, of U for blue.
+    #[must_use]
+    pub fn raw(&self) -> [i16; 6] {
+        [self.y_offset_q7, self.y_q14, self.r_v_q13, self.g_u_q13, self.g_v_q13, self.b_u_q13]
+    }
+
+    /// One pixel, as [`rgb_row`] makes it: luma times 128, chroma centred and times 256.
+    #[inline(always)]
+    #[must_use]
+    pub fn rgb(&self, y_q7: i16, u_q8: i16, v_q8: i16) -> [u8; 3] {
+        let luma = mul_high(y_q7 - self.y_offset_q7, self.y_q14);
+        [
+            level(luma + mul_high(v_q8, self.r_v_q13)),
+            level(luma - mul_high(u_q8, self.g_u_q13) - mul_high(v_q8, self.g_v_q13)),
+            level(luma + mul_high(u_q8, self.b_u_q13)),
+        ]
+    }
+}
+
+/// Each product is rounded down, half a step of Q5 too low on average: 17 instead of 16 makes up for it.
+#[inline(always)]
+fn level(q5: i16) -> u8 {
+    ((q5 + 17) >> 5).clamp(0, 255) as u8
+}
+
 #[inline(always)]
 fn mul_high(a: i16, b: i16) -> i16 {
     ((i32::from(a) * i32::from(b)) >> 16) as i16
@@ -75,15 +101,8 @@ pub fn rgb_row<C: ChromaSample>(c: &Coefficients, y_q7: &[i16], u: &[C], v: &[C]
     let n = y_q7.len().min(u.len()).min(v.len()).min(r.len()).min(g.len()).min(b.len());
     let (y_q7, u, v) = (&y_q7[..n], &u[..n], &v[..n]);
     let (r, g, b) = (&mut r[..n], &mut g[..n], &mut b[..n]);
-    // Each product is rounded down, half a step of Q5 too low on average: 17 instead of 16 makes up for it.
-    let level = |q5: i16| ((q5 + 17) >> 5).clamp(0, 255) as u8;
     for i in 0..n {
-        let luma = mul_high(y_q7[i] - c.y_offset_q7, c.y_q14);
-        let du = u[i].q8();
-        let dv = v[i].q8();
-        r[i] = level(luma + mul_high(dv, c.r_v_q13));
-        g[i] = level(luma - mul_high(du, c.g_u_q13) - mul_high(dv, c.g_v_q13));
-        b[i] = level(luma + mul_high(du, c.b_u_q13));
+        [r[i], g[i], b[i]] = c.rgb(y_q7[i], u[i].q8(), v[i].q8());
     }
 }
 

@@ -1,7 +1,7 @@
 //! A piece of a frame as RGB, at the size that the reader wants.
 
 use crate::scale::interleave;
-use crate::taps::ONE_Q14;
+use crate::taps::cubic_q14;
 use crate::{Chroma, Coefficients, Filter, Resampler, Yuv, rgb_row, simd};
 
 /// A part of a frame in source pixels; it may reach beyond the frame, whose border pixels then repeat.
@@ -70,10 +70,7 @@ impl Cutter {
         self.columns.clear();
         for x in 0..width {
             let from = reach as f64 + per_column * (x as f64 + 0.5 - width as f64 / 2.0);
-            let fraction = from - from.floor();
-            let mut weights = [-1.0, 0.0, 1.0, 2.0].map(|k| (Filter::CatmullRom.weight(k - fraction) * f64::from(ONE_Q14)).round() as i32);
-            weights[1] += ONE_Q14 - weights.iter().sum::<i32>();
-            self.columns.push(Column { shift: from.floor() as usize - 1, weights });
+            self.columns.push(Column { shift: from.floor() as usize - 1, weights: cubic_q14(from - from.floor()) });
         }
         for (y, row) in out.chunks_mut(stride).take(height).enumerate() {
             for (x, (pixel, column)) in row[..3 * width].chunks_exact_mut(3).zip(&self.columns).enumerate() {

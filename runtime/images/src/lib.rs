@@ -5,6 +5,7 @@
 //! |---|---|
 //! | I420 / NV12 to a model's RGB input, scale and letterbox in one pass | [`FrameScaler`], [`Letterbox`] |
 //! | a piece of a frame as RGB, upscaled with Catmull-Rom, optionally sheared upright | [`Cutter`] |
+//! | four corners of a frame to an upright rectangle | [`rectify`], [`Quad`] |
 //! | grey from RGB, grey to the reader's size | [`gray_from_rgb`], [`resize_gray`] |
 //! | slant of the lines of a plate | [`estimate_slant`] |
 //! | how readable a crop is | [`legibility`] |
@@ -21,6 +22,7 @@ mod gray;
 mod jpeg;
 mod legibility;
 mod letterbox;
+mod quad;
 mod resample;
 mod scale;
 mod slant;
@@ -33,6 +35,7 @@ pub use gray::{GrayScratch, gray_from_rgb, gray_from_yuv, resize_gray};
 pub use jpeg::{JpegError, encode_jpeg};
 pub use legibility::{LegibilityScratch, legibility};
 pub use letterbox::{Letterbox, PAD_GREY, Transform};
+pub use quad::{Perspective, Quad, rectify};
 pub use resample::Resampler;
 pub use scale::{Arrangement, FrameScaler};
 pub use slant::{Slant, SlantScratch, estimate_slant};

@@ -63,8 +63,12 @@ pub fn estimate_slant(scratch: &mut SlantScratch, picture: &Gray<'_>) -> Option<
     let around = best.0;
     for step in -4i16..=4 {
         let slope = around + f32::from(step) * (MAX_SLOPE / 50.0);
+        // The bins reach as far as the steepest slope does.
+        if slope.abs() > MAX_SLOPE {
+            continue;
+        }
         let e = energy(slope);
-        if e > best.1 && slope.abs() <= MAX_SLOPE {
+        if e > best.1 {
             best = (slope, e);
         }
     }

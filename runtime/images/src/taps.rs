@@ -31,6 +31,13 @@ impl Filter {
 /// 1.0 in the weights.
 pub const ONE_Q14: i32 = 1 << 14;
 
+/// Catmull-Rom weights of the four samples around a place that lies `fraction` behind the second; they sum to exactly 1.
+pub(crate) fn cubic_q14(fraction: f64) -> [i32; 4] {
+    let mut weights = [-1.0, 0.0, 1.0, 2.0].map(|k| (Filter::CatmullRom.weight(k - fraction) * f64::from(ONE_Q14)).round() as i32);
+    weights[1] += ONE_Q14 - weights.iter().sum::<i32>();
+    weights
+}
+
 /// For each output sample the first source sample and its weights in Q14, which sum to exactly 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taps {
@@ -51,9 +58,7 @@ impl Taps {
         let scale = length / out as f64;
         let widen = scale.max(1.0);
         let reach = filter.radius() * widen;
-        // Weights of 0 at both ends of the window may come and go with rounding; one more keeps `count` the same for all.
-        // Even counts have unrolled loops.
-        self.count = ((2.0 * reach).ceil() as usize + 1).next_multiple_of(2).min(source);
+        self.count = Self::count_of(source, length, out, filter);
         self.first.clear();
         self.weights.clear();
         let mut exact = vec![0.0f64; self.count];
@@ -84,6 +89,15 @@ impl Taps {
         }
         let ends = |pick: Option<&u32>| pick.map_or(0, |&v| v as usize);
         self.span = (ends(self.first.iter().min()), ends(self.first.iter().max()) + self.count);
+    }
+
+    /// Weights per output sample of [`Taps::set`]. At scale 4 a triangle has 10, Catmull-Rom at the same size or above 6.
+    #[must_use]
+    pub fn count_of(source: usize, length: f64, out: usize, filter: Filter) -> usize {
+        let reach = filter.radius() * (length / out as f64).max(1.0);
+        // Weights of 0 at both ends of the window may come and go with rounding; one more keeps the count the same for all.
+        // Even counts have unrolled loops.
+        ((2.0 * reach).ceil() as usize + 1).next_multiple_of(2).min(source)
     }
 
     /// Number of output samples.
