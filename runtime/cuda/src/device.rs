@@ -96,6 +96,15 @@ impl Device {
         self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED).map(|value| value != 0)
     }
 
+    /// Its architecture: major and minor compute capability, as (9, 0) for `sm_90`.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn compute_capability(&self) -> Result<(i32, i32), CudaError> {
+        let major = self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        Ok((major, self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?))
+    }
+
     fn attribute(&self, attribute: CUdevice_attribute) -> Result<i32, CudaError> {
         let mut value = 0;
         // SAFETY: `raw` is a device; writes one int.

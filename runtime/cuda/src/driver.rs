@@ -18,6 +18,18 @@ pub(crate) fn ready() -> Result<(), CudaError> {
     READY.get_or_init(start).clone()
 }
 
+/// The newest CUDA that the driver supports, as 12080 for 12.8.
+///
+/// # Errors
+/// As [`Device::all`](crate::Device::all).
+pub fn driver_version() -> Result<i32, CudaError> {
+    ready()?;
+    let mut version = 0;
+    // SAFETY: the driver is there; writes one int.
+    check("cuDriverGetVersion", unsafe { sys::cuDriverGetVersion(&mut version) })?;
+    Ok(version)
+}
+
 fn start() -> Result<(), CudaError> {
     // SAFETY: loads libcuda and nothing else; its initialisers are those of the NVIDIA driver.
     if !unsafe { sys::is_culib_present() } {

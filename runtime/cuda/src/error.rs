@@ -50,6 +50,24 @@ pub enum CudaError {
         /// What was tried.
         operation: &'static str,
     },
+    /// NVRTC is not there.
+    #[error("no CUDA compiler (NVRTC): {why}", why = match file { Some(file) => format!("`{}`: {why}", file.display()), None => why.clone() })]
+    NoCompiler {
+        /// The file that was looked for first.
+        file: Option<std::path::PathBuf>,
+        /// The loader's reason.
+        why: String,
+    },
+    /// A kernel's text does not compile.
+    #[error("`{name}` does not compile with `{target}`: {why}")]
+    Compile {
+        /// Which text.
+        name: String,
+        /// For which architecture.
+        target: String,
+        /// The compiler's messages.
+        why: String,
+    },
     /// The driver refused a call.
     #[error("`{operation}` failed: {name} ({code})")]
     Driver {
@@ -71,6 +89,10 @@ impl CudaError {
             Self::OldDriver { .. } => "install a driver of release 525 or later",
             Self::NoDevice => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
             Self::UnknownDevice { .. } => "give all nodes of the graph the same `CUDA_VISIBLE_DEVICES`",
+            Self::NoCompiler { .. } => "`cargo xtask setup` fetches it into .gantry/nvrtc; or name `libnvrtc.so.12` in `GANTRY_NVRTC`",
+            Self::Compile { .. } => {
+                "an architecture that this NVRTC does not know needs a newer one; else please report it with the whole message"
+            }
             Self::Bounds { .. } | Self::Refused { .. } | Self::OtherDevice { .. } => {
                 "this is a bug: please report it with the whole message"
             }
@@ -79,6 +101,9 @@ impl CudaError {
                 3 | 4 | 802 => "the driver is not ready: look at `nvidia-smi`; after an update of the driver, restart the machine",
                 46 => "the card is taken by another program in exclusive mode (`nvidia-smi -c 0` ends that)",
                 100 | 101 => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
+                209 | 218 | 222 => {
+                    "compiled kernels do not fit card or driver: update the driver, or remove the kernels' cache (~/.cache/gantry/kernels)"
+                }
                 700 | 702 | 710 | 716 | 717 | 719 => "a kernel failed and this process must be restarted; `dmesg | grep NVRM` may say more",
                 800 | 801 => "this card or container does not allow it: the legacy IPC needs `--ipc=host` and a shared PID namespace",
                 803 => "driver library and kernel module differ: restart the machine",

@@ -150,6 +150,14 @@ impl DeviceMemory {
         Ok(Self { context: context.clone(), base, len, access: Access::Write, kind: Kind::IpcOwned })
     }
 
+    /// Allocates at least `len` bytes for this process alone: what kernels hand to each other. Works where neither way of handing over does.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn create_private(context: &Context, len: usize) -> Result<Self, CudaError> {
+        Self::create_ipc(context, len)
+    }
+
     /// The 64 bytes that [`DeviceMemory::open_ipc`] takes in another process. Whoever knows them can map the memory.
     ///
     /// # Errors

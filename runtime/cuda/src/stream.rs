@@ -104,11 +104,19 @@ impl Stream {
         check("cuStreamWaitEvent", unsafe { sys::cuStreamWaitEvent(self.raw, event.raw, 0) })
     }
 
-    fn bind_for(&self, operation: &'static str, slice: &DeviceSlice<'_>) -> Result<(), CudaError> {
+    /// Makes the stream's context current for work on `slice`, for libraries that are given the slice's address.
+    ///
+    /// # Errors
+    /// [`CudaError::OtherDevice`], or what the driver says.
+    pub fn bind_for(&self, operation: &'static str, slice: &DeviceSlice<'_>) -> Result<(), CudaError> {
         self.same_context(operation, slice.context())
     }
 
-    fn same_context(&self, operation: &'static str, context: &Context) -> Result<(), CudaError> {
+    pub(crate) fn raw(&self) -> CUstream {
+        self.raw
+    }
+
+    pub(crate) fn same_context(&self, operation: &'static str, context: &Context) -> Result<(), CudaError> {
         if !self.context.is_same(context) {
             return Err(CudaError::OtherDevice { operation });
         }
