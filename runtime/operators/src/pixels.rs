@@ -27,6 +27,12 @@ impl Gaussian {
         Self { weights, ..Self::default() }
     }
 
+    /// Half of the symmetric kernel in Q14: the middle, then outwards. Middle and twice the others sum to 16384.
+    #[must_use]
+    pub fn weights_q14(&self) -> &[i32] {
+        &self.weights
+    }
+
     /// Writes the blurred picture into `out`: u8 `[H, W]` without padding.
     pub fn blur(&mut self, input: &Picture<'_>, out: &mut Vec<u8>) {
         let (w, h, radius) = (input.width(), input.height(), self.weights.len() - 1);

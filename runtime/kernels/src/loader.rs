@@ -1,0 +1,156 @@
+//! From the kernels' text to functions on a card.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gantry_cuda::{Code, Compiler, Context, Function, Module, driver_version};
+
+use crate::cache::{Cache, Key};
+use crate::{Kernel, KernelError, Source};
+
+/// Where compiled kernels come from.
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    /// The NVRTC library; `None` leaves it to the loader's search path.
+    pub nvrtc: Option<PathBuf>,
+    /// Folder where compiled kernels are kept; `None` compiles at each start.
+    pub cache: Option<PathBuf>,
+    /// Folder made by `cargo xtask kernels`: machine code for this card, or PTX for the driver to compile. NVRTC is not needed then.
+    pub ahead_of_time: Option<PathBuf>,
+}
+
+impl LoadOptions {
+    /// What the environment and the machine say: `GANTRY_NVRTC` or `.gantry/nvrtc` in a folder above the program; `GANTRY_KERNELS`; the cache in
+    /// `XDG_CACHE_HOME` or `~/.cache`, below it `gantry/kernels`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+        let nvrtc = named("GANTRY_NVRTC").or_else(|| std::env::current_exe().ok().and_then(|program| nvrtc_above(&program)));
+        Self { nvrtc, cache: home.map(|folder| folder.join("gantry/kernels")), ahead_of_time: named("GANTRY_KERNELS") }
+    }
+
+    /// The code of `source` for an architecture (90 for `sm_90`) and a driver (12080 for 12.8), and whether it was there already.
+    ///
+    /// # Errors
+    /// [`KernelError::Read`] if code made ahead of time is missing, [`KernelError::Cuda`] if there is no compiler or it refuses.
+    pub fn code(&self, source: Source, architecture: u32, driver: i32) -> Result<(Vec<u8>, Origin), KernelError> {
+        if let Some(folder) = &self.ahead_of_time {
+            let own = folder.join(source.cubin_name(architecture));
+            let path = if own.is_file() { own } else { folder.join(source.ptx_name()) };
+            let code = fs::read(&path).map_err(|error| KernelError::Read { path, source: error })?;
+            return Ok((code, Origin::AheadOfTime));
+        }
+        let compiler = Compiler::load(self.nvrtc.as_deref()).map_err(KernelError::cuda("kernels cannot be compiled"))?;
+        let Some(cache) = self.cache.clone().map(Cache::new) else {
+            return Ok((source.compile(&compiler, Code::Cubin, architecture)?, Origin::Compiled));
+        };
+        let key = key(source, architecture, driver, compiler.version());
+        if let Some(code) = cache.get(&key) {
+            return Ok((code, Origin::Cache));
+        }
+        let code = source.compile(&compiler, Code::Cubin, architecture)?;
+        cache.put(&key, &code);
+        Ok((code, Origin::Compiled))
+    }
+}
+
+fn key(source: Source, architecture: u32, driver: i32, (major, minor): (i32, i32)) -> Key {
+    let versions = format!("sm_{architecture} driver {driver} nvrtc {major}.{minor}");
+    let options = Source::OPTIONS.join(" ");
+    let mut parts = vec![source.text().as_bytes(), versions.as_bytes(), options.as_bytes()];
+    parts.extend(Source::HEADERS.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]));
+    Key::new(source.cubin_name(architecture).trim_end_matches(".cubin"), &parts)
+}
+
+/// Where code came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// NVRTC made it now.
+    Compiled,
+    /// An earlier start did.
+    Cache,
+    /// `cargo xtask kernels` did.
+    AheadOfTime,
+}
+
+impl Source {
+    /// Those that `cargo xtask kernels` makes machine code for: Turing, Ampere (server, desktop), Ada, Hopper, Blackwell.
+    pub const ARCHITECTURES: [u32; 6] = [75, 80, 86, 89, 90, 100];
+
+    /// File name of its PTX.
+    #[must_use]
+    pub fn ptx_name(self) -> String {
+        format!("{}.ptx", self.name().trim_end_matches(".cu"))
+    }
+
+    /// File name of its machine code for an architecture.
+    #[must_use]
+    pub fn cubin_name(self, architecture: u32) -> String {
+        format!("{}-sm_{architecture}.cubin", self.name().trim_end_matches(".cu"))
+    }
+
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// [`KernelError::Cuda`] with the compiler's messages.
+    pub fn compile(self, compiler: &Compiler, code: Code, architecture: u32) -> Result<Vec<u8>, KernelError> {
+        compiler.compile(&self.program(), code, architecture, &Self::OPTIONS).map_err(KernelError::cuda("kernels cannot be compiled"))
+    }
+}
+
+/// The newest NVRTC in `.gantry/nvrtc` of a folder above `program`.
+fn nvrtc_above(program: &Path) -> Option<PathBuf> {
+    let folders = program.ancestors().skip(1).map(|folder| folder.join(".gantry/nvrtc"));
+    let library = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_library = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libnvrtc.so"));
+        entries.filter(is_library).max()
+    };
+    folders.into_iter().find_map(library)
+}
+
+/// All kernels, loaded into the context of one card.
+#[derive(Clone, Debug)]
+pub struct Kernels {
+    context: Context,
+    functions: Arc<HashMap<Kernel, Function>>,
+}
+
+impl Kernels {
+    /// Compiles what is not compiled yet (about a second) and loads it.
+    ///
+    /// # Errors
+    /// [`KernelError::Cuda`] if there is no compiler or the driver refuses the code, [`KernelError::Read`].
+    pub fn load(context: &Context, options: &LoadOptions) -> Result<Self, KernelError> {
+        let device = context.device();
+        let (major, minor) = device.compute_capability().map_err(KernelError::cuda("the card's architecture is unknown"))?;
+        let architecture = (10 * major + minor).unsigned_abs();
+        let driver = driver_version().map_err(KernelError::cuda("the driver's version is unknown"))?;
+        let mut modules = HashMap::new();
+        for source in Source::ALL {
+            let (code, origin) = options.code(source, architecture, driver)?;
+            let module = Module::load(context, &code).map_err(KernelError::cuda(format!("`{}` is not loaded", source.name())))?;
+            tracing::debug!(source = source.name(), architecture, ?origin, bytes = code.len(), "kernels loaded");
+            modules.insert(source, Arc::new(module));
+        }
+        let mut functions = HashMap::new();
+        for kernel in Kernel::ALL {
+            let found = modules[&kernel.source()].function(kernel.name());
+            functions.insert(*kernel, found.map_err(KernelError::cuda(format!("kernel {:?} is not in its module", kernel.name())))?);
+        }
+        Ok(Self { context: context.clone(), functions: Arc::new(functions) })
+    }
+
+    /// The context that they are loaded in.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn function(&self, kernel: Kernel) -> Option<&Function> {
+        self.functions.get(&kernel)
+    }
+}
