@@ -13,9 +13,10 @@ cargo xtask COMMAND
   demo       set up, build, read the shipped clips as two cameras: table, annotated videos and a page in out/demo
   test       set up, then formatting, clippy, unit, node, graph and whole-system tests
   prove      the long proofs of the buffer handles: 10,000 kills, fuzzing, mutants; --skip-missing for tools that are not there
-  setup      Debian packages, the dora CLI and the ONNX Runtime library (into .gantry), a release build
+  setup      Debian packages, the dora CLI, the libraries ONNX Runtime and NVRTC (into .gantry), a release build
   generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
+  kernels    [FOLDER]  compile the CUDA kernels ahead of time, for GANTRY_KERNELS (default: out/kernels)
   bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
              handles  what buffer handles cost, beside bare dora, iceoryx2 and copied pixels
   help       this text
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         "prove" => prove::all(rest),
         "generate" => generate(),
         "accuracy" => tool("accuracy", rest),
+        "kernels" => setup::all().and_then(|()| {
+            run(cargo("run").args(["--release", "--quiet", "-p", "gantry-kernels", "--example", "ahead_of_time", "--"]).args(rest))
+        }),
         "bench" => bench(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: Debian packages, the dora CLI, the ONNX Runtime library.
+//! What a fresh machine lacks: Debian packages, the dora CLI, the libraries ONNX Runtime and NVRTC.
 
 use crate::steps::{Step, cargo, root, run, say};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,13 @@ use std::process::{Command, Stdio};
 const DORA: &str = "dora-rs-cli==1.1.0";
 /// Any ONNX Runtime from 1.22 on fits the `ort` crate as it is configured; this one was measured.
 const ONNXRUNTIME: &str = "onnxruntime==1.32.0";
-/// FFmpeg to build and run, clang for its bindings, the ffmpeg command for the tests' odd files.
+/// Compiles the CUDA kernels, without a GPU. Its code runs on drivers of CUDA 12 from that of 12.0 on.
+const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
+/// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files.
 const PACKAGES: &[&str] = &[
     "clang",
     "ffmpeg",
+    "g++",
     "libavcodec-dev",
     "libavdevice-dev",
     "libavfilter-dev",
@@ -27,7 +30,8 @@ const PACKAGES: &[&str] = &[
 pub fn all() -> Result<(), String> {
     debian_packages()?;
     dora()?;
-    onnxruntime()
+    onnxruntime()?;
+    nvrtc()
 }
 
 /// The programs and operators.
@@ -77,37 +81,52 @@ fn dora() -> Result<(), String> {
 
 /// The library out of the wheel; the rest of the wheel is Python.
 fn onnxruntime() -> Result<(), String> {
-    let dir = root().join(".gantry/onnxruntime");
-    if onnxruntime_in(&dir).is_some() {
+    from_wheel(ONNXRUNTIME, "onnxruntime", "libonnxruntime")
+}
+
+/// The library and its built-in functions; `libnvrtc*.alt.so` of the wheel are for other uses.
+fn nvrtc() -> Result<(), String> {
+    from_wheel(NVRTC, "nvrtc", "libnvrtc")
+}
+
+/// Fetches a wheel and unpacks the libraries whose names start with `prefix` into `.gantry/FOLDER`.
+fn from_wheel(package: &str, folder: &str, prefix: &str) -> Result<(), String> {
+    let dir = root().join(".gantry").join(folder);
+    if library_in(&dir, prefix).is_some() {
         return Ok(());
     }
-    say(&format!("fetching the library of {ONNXRUNTIME} into .gantry/onnxruntime"));
+    say(&format!("fetching the library of {package} into .gantry/{folder}"));
     let wheel = root().join(".gantry/wheel");
+    // What an interrupted set-up left would be taken for this package's.
+    if wheel.exists() {
+        std::fs::remove_dir_all(&wheel).map_err(|e| format!("{}: {e}", wheel.display()))?;
+    }
     std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     run(Step::new(root().join(".gantry/dora/bin/pip"))
         .args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"])
         .arg(&wheel)
-        .arg(ONNXRUNTIME))?;
+        .arg(package))?;
+    // The main library comes last, as it shows that all are there.
     let unpack = "import glob, os, shutil, sys, zipfile
-wheel, out = sys.argv[1:]
-names = glob.glob(os.path.join(wheel, 'onnxruntime-*.whl'))
-with zipfile.ZipFile(names[0]) as z:
-    for name in z.namelist():
-        base = os.path.basename(name)
-        if base.startswith('libonnxruntime') and '.so' in base:
-            part = os.path.join(out, '.' + base)
-            with z.open(name) as source, open(part, 'wb') as target:
-                shutil.copyfileobj(source, target)
-            os.rename(part, os.path.join(out, base))
+wheel, out, prefix = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(os.path.join(wheel, '*.whl'))[0]) as z:
+    libraries = [(os.path.basename(n), n) for n in z.namelist()]
+    libraries = [(b, n) for b, n in libraries if b.startswith(prefix) and '.so' in b and '.alt.' not in b]
+    for base, name in sorted(libraries, key=lambda l: l[0].startswith(prefix + '.so')):
+        part = os.path.join(out, '.' + base)
+        with z.open(name) as source, open(part, 'wb') as target:
+            shutil.copyfileobj(source, target)
+        os.rename(part, os.path.join(out, base))
 ";
-    run(Step::new("python3").arg("-c").arg(unpack).arg(&wheel).arg(&dir))?;
-    let _ = std::fs::remove_dir_all(&wheel);
-    onnxruntime_in(&dir).map(|_| ()).ok_or_else(|| format!("{ONNXRUNTIME}: no libonnxruntime.so in the wheel for this machine"))
+    run(Step::new("python3").arg("-c").arg(unpack).arg(&wheel).arg(&dir).arg(prefix))?;
+    std::fs::remove_dir_all(&wheel).map_err(|e| format!("{}: {e}", wheel.display()))?;
+    library_in(&dir, prefix).map(|_| ()).ok_or_else(|| format!("{package}: no {prefix}.so in the wheel for this machine"))
 }
 
-/// The library in that folder.
-pub fn onnxruntime_in(dir: &Path) -> Option<PathBuf> {
+/// The library of that name in that folder.
+pub fn library_in(dir: &Path, prefix: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(dir).ok()?;
-    let is_library = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so"));
+    let start = format!("{prefix}.so");
+    let is_library = |p: &PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&start));
     entries.filter_map(|e| Some(e.ok()?.path())).find(is_library)
 }

@@ -16,7 +16,7 @@ impl Step {
         let mut command = Command::new(&program);
         command.current_dir(root());
         let ort = root().join(".gantry/onnxruntime");
-        if let (None, Some(library)) = (std::env::var_os("ORT_DYLIB_PATH"), crate::setup::onnxruntime_in(&ort)) {
+        if let (None, Some(library)) = (std::env::var_os("ORT_DYLIB_PATH"), crate::setup::library_in(&ort, "libonnxruntime")) {
             command.env("ORT_DYLIB_PATH", library);
         }
         let shown = Path::new(program.as_ref()).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
