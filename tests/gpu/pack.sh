@@ -30,7 +30,15 @@ while read -r package target; do
     strip "$folder/bin/$package.$target"
 done <<'END'
 gantry-cuda two_processes
+gantry-kernels kernels
 END
+
+# What the kernels are compared with, and the kernels' machine code: the machine with the card need not have NVRTC.
+for operator in adaptive_threshold clahe equalize morphology sharpen; do
+    cargo build --release --quiet -p "gantry-operator-${operator//_/-}"
+    cp "target/release/libgantry_operator_$operator.so" "$folder/bin/"
+done
+cargo run --release --quiet -p gantry-kernels --example ahead_of_time -- "$folder/kernels"
 
 cp tests/gpu/run.sh "$folder/run.sh"
 git rev-parse HEAD >"$folder/commit"

@@ -68,16 +68,29 @@ say ""
 
 # Which tests there are is asked of the programs, so that a new one is never forgotten here.
 export GANTRY_GPU_REQUIRED=1
+export GANTRY_KERNELS=$here/kernels
 say "| check | result | time |"
 say "|---|---|---|"
 ran=0
 for program in "$here"/bin/*; do
+    case $program in
+    *.so) continue ;;
+    esac
     [ -x "$program" ] || continue
     while read -r test; do
         ran=$((ran + 1))
         check "$(basename "$program"):$test" "$program" --exact "$test" --nocapture --test-threads=1
     done < <(comm -23 <("$program" --list | sed -n 's/: test$//p' | sort) <("$program" --list --ignored | sed -n 's/: test$//p' | sort))
 done
+# Where the toolkit's own checker is at hand: accesses out of bounds, races in shared memory, reads of what nobody wrote.
+if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck initcheck; do
+        ran=$((ran + 1))
+        check "sanitizer:$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/bin/gantry-kernels.kernels" --test-threads=1 queue:: cut:: measure::
+    done
+else
+    say "| sanitizer | not run: no compute-sanitizer on this machine | |"
+fi
 say ""
 if [ "$ran" -eq 0 ]; then
     say "Result: no programs in $here/bin: make the folder with tests/gpu/pack.sh."
