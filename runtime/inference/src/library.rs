@@ -6,6 +6,7 @@
 
 use crate::LibraryError;
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProvider};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -25,6 +26,27 @@ pub fn loaded() -> Result<&'static Path, LibraryError> {
 /// As [`loaded`].
 pub fn version() -> Result<&'static str, LibraryError> {
     open().map(|_| ort::info())
+}
+
+/// Whether the loaded library was built with the CUDA provider; what the provider needs besides (cuDNN, cuBLAS, a driver) shows when a model is opened.
+///
+/// # Errors
+/// As [`loaded`].
+pub fn has_cuda() -> Result<bool, LibraryError> {
+    provider(ep::CUDA::is_available)
+}
+
+/// Whether the loaded library was built with the TensorRT provider.
+///
+/// # Errors
+/// As [`loaded`].
+pub fn has_tensorrt() -> Result<bool, LibraryError> {
+    provider(ep::TensorRT::is_available)
+}
+
+fn provider(ask: fn() -> ort::Result<bool>) -> Result<bool, LibraryError> {
+    let (_, path) = open()?;
+    ask().map_err(|e| LibraryError::Load { path: path.clone(), reason: e.to_string() })
 }
 
 pub(crate) fn environment() -> Result<&'static Environment, LibraryError> {

@@ -1,9 +1,10 @@
 //! `gantry doctor`: what this machine has, what is missing, and the command that would fix it.
 
+mod gpu;
+
 use crate::failure::Failure;
 use crate::paths;
 use clap::Args;
-use std::path::Path;
 use std::process::Command;
 
 /// Arguments of `gantry doctor`.
@@ -27,7 +28,8 @@ enum State {
 
 /// Prints the findings; fails if something is missing that reading plates needs.
 pub fn run(_args: &DoctorArgs) -> Result<(), Failure> {
-    let findings = [cores(), memory(), programs(), dora(), ffmpeg(), onnxruntime(), models(), shared_memory(), nvidia(), nvdec()];
+    let mut findings = vec![cores(), memory(), programs(), dora(), ffmpeg(), onnxruntime(), models(), shared_memory()];
+    findings.extend(gpu::findings());
     let mut missing = 0;
     for f in &findings {
         let mark = match f.state {
@@ -55,6 +57,15 @@ fn finding(what: &'static str, found: Option<String>, absent: &str, state: State
         Some(detail) => Finding { what, state: State::Ok, detail, fix: None },
         None => Finding { what, state, detail: absent.to_owned(), fix: (!fix.is_empty()).then(|| fix.to_owned()) },
     }
+}
+
+fn found(what: &'static str, detail: String) -> Finding {
+    Finding { what, state: State::Ok, detail, fix: None }
+}
+
+/// Plates are read without it.
+fn absent(what: &'static str, detail: String, fix: &str) -> Finding {
+    Finding { what, state: State::Optional, detail, fix: Some(fix.to_owned()) }
 }
 
 fn cores() -> Finding {
@@ -111,19 +122,6 @@ fn shared_memory() -> Finding {
     let seals = std::fs::read_to_string("/proc/sys/vm/memfd_noexec")
         .map_or_else(|_| "memfd".to_owned(), |v| format!("memfd (noexec {})", v.trim()));
     finding("frame memory", Some(format!("host: {seals}")), "", State::Ok, "")
-}
-
-fn nvidia() -> Finding {
-    let version = std::fs::read_to_string("/proc/driver/nvidia/version").ok().and_then(|t| t.lines().next().map(str::to_owned));
-    let fix = "install NVIDIA's driver (535 or newer); without it everything runs on the CPU";
-    finding("NVIDIA driver", version, "no driver: decode, resize and models run on the CPU", State::Optional, fix)
-}
-
-fn nvdec() -> Finding {
-    let libraries =
-        ["/usr/lib/x86_64-linux-gnu/libnvcuvid.so.1", "/usr/lib/aarch64-linux-gnu/libnvcuvid.so.1", "/usr/lib64/libnvcuvid.so.1"];
-    let found = libraries.into_iter().find(|p| Path::new(p).exists()).map(str::to_owned);
-    finding("NVDEC", found, "libnvcuvid.so.1 not found: video is decoded in software", State::Optional, "")
 }
 
 fn first_line(command: &mut Command) -> Option<String> {
