@@ -96,6 +96,12 @@ impl Device {
         self.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED).map(|value| value != 0)
     }
 
+    /// Its index among the devices that this process sees, for libraries that take one.
+    #[must_use]
+    pub fn index(&self) -> i32 {
+        self.raw
+    }
+
     /// Its architecture: major and minor compute capability, as (9, 0) for `sm_90`.
     ///
     /// # Errors

@@ -84,6 +84,38 @@ impl Stream {
         self.synchronize()
     }
 
+    /// [`Stream::download`] from memory that another library allocated in this context.
+    ///
+    /// # Safety
+    /// `address` is the start of at least `to.len()` bytes of this device that live until this returns.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub unsafe fn download_from(&self, address: u64, to: &mut [u8]) -> Result<(), CudaError> {
+        self.context.bind()?;
+        // SAFETY: the source by the caller's promise; the target is borrowed until the copy is done, as the next line waits for it.
+        check("cuMemcpyDtoHAsync_v2", unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, to.len(), self.raw) })?;
+        self.synchronize()
+    }
+
+    /// Copies from one place of the device to another; returns before it is done.
+    ///
+    /// # Errors
+    /// [`CudaError::Bounds`] if the lengths differ, [`CudaError::OtherDevice`], or what the driver says.
+    pub fn copy(&self, from: &DeviceSlice<'_>, to: &mut DeviceSliceMut<'_>) -> Result<(), CudaError> {
+        same_length("cuMemcpyDtoDAsync_v2", from.len(), to.len())?;
+        self.bind_for("cuMemcpyDtoDAsync_v2", from)?;
+        self.bind_for("cuMemcpyDtoDAsync_v2", &to.as_slice())?;
+        // SAFETY: both ranges have `to.len()` bytes of mappings of this context; `DeviceMemory` waits for the work before it unmaps.
+        check("cuMemcpyDtoDAsync_v2", unsafe { sys::cuMemcpyDtoDAsync_v2(to.address(), from.address(), to.len(), self.raw) })
+    }
+
+    /// The driver's handle, for libraries that are to work on this stream. Valid while the stream lives.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.raw.addr()
+    }
+
     /// Marks the end of all work given so far. The event may have been recorded before.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 #include "axes.cu"
 #include "crop.cu"
+#include "detect.cu"
 #include "measure.cu"
 #include "operators.cu"
 #include "resample.cu"
@@ -165,6 +166,7 @@ const Known KERNELS[] = {
     STRAIGHT(ExtremeBatch, extremes),
     WITH_BARRIER(MeasureBatch, legibilities),
     WITH_BARRIER(MeasureBatch, slants),
+    STRAIGHT(CandidateBatch, candidates),
 };
 }
 

@@ -1,4 +1,4 @@
-//! Pixel operations on CUDA: frame to model input, plates out of frames, the preprocessing operators, legibility and slope.
+//! Pixel operations on CUDA: frame to model input, plates out of frames, the preprocessing operators, legibility and slope, candidates of detectors.
 //!
 //! ```text
 //! cuda/*.cu          the kernels: one text for NVRTC and, in tests, for the host's C++ compiler (shim/)
@@ -12,6 +12,7 @@
 
 mod axis;
 mod cache;
+mod candidates;
 mod cut;
 mod device;
 mod error;
@@ -27,6 +28,7 @@ mod region;
 mod scale;
 mod source;
 
+pub use candidates::{Candidate, DetectorOutput, candidates};
 pub use cut::{Cut, Look, cut};
 pub use device::{DeviceFrame, DeviceGrey, DeviceGreyMut};
 pub use error::KernelError;

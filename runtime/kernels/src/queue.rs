@@ -5,8 +5,8 @@ use gantry_images::{Letterbox, Window};
 
 use crate::measure::Measured;
 use crate::{
-    Cut, DeviceFrame, DeviceGrey, DeviceGreyMut, GreyView, KernelError, Kernels, Launch, Look, Operator, Region, Scale, Scratch, SlantJob,
-    TensorFormat, cut, grey_from_rgb, legibility, operate, resize_grey, scale, slants,
+    Candidate, Cut, DetectorOutput, DeviceFrame, DeviceGrey, DeviceGreyMut, GreyView, KernelError, Kernels, Launch, Look, Operator, Region,
+    Scale, Scratch, SlantJob, TensorFormat, candidates, cut, grey_from_rgb, legibility, operate, resize_grey, scale, slants,
 };
 
 /// Scratch grows in steps of this, so that a slightly larger batch does not allocate again.
@@ -150,6 +150,49 @@ impl Queue {
         let mut found = vec![Measured::default(); windows.len()];
         self.numbers(&mut found, |out, scratch| slants(&plan, out, scratch))?;
         Ok(found)
+    }
+
+    /// Candidates of the first `pictures` pictures of a detector's output at `output`, each picture's by anchor. Waits, and copies to the host 4 bytes per
+    /// picture and 28 per candidate.
+    ///
+    /// # Safety
+    /// `output` is memory of this card that lives until this returns, written before by work of this stream or by work that is done.
+    ///
+    /// # Errors
+    /// As [`candidates`], and what the driver says.
+    #[allow(unsafe_code)]
+    pub unsafe fn candidates(
+        &mut self,
+        output: Region,
+        shape: &DetectorOutput,
+        pictures: usize,
+        least: &[Option<f32>],
+    ) -> Result<Vec<Vec<Candidate>>, KernelError> {
+        let not_fetched = || KernelError::cuda("candidates were not fetched");
+        let (counts_len, one) = (4 * shape.pictures, shape.anchors * size_of::<Candidate>());
+        let mut needed = Scratch::counting();
+        let found_at = needed.take(counts_len as u64).and_then(|_| needed.take(shape.found_len()))?.address;
+        let (Some(region), Some(memory)) = (self.reserve(needed.used())?, &self.scratch) else { return Ok(Vec::new()) };
+        let found = region.from_offset(found_at);
+        let mut counts_on_card = memory.slice_mut(0, counts_len).map_err(not_fetched())?;
+        self.stream.fill(&mut counts_on_card, 0).map_err(not_fetched())?;
+        for launch in candidates(output, shape, pictures, least, region, found)? {
+            // SAFETY: the output by the caller's promise; counts and candidates lie in scratch.
+            unsafe { self.launch(&launch) }?;
+        }
+        let mut counts = vec![0u32; shape.pictures];
+        self.stream.download(&counts_on_card.as_slice(), bytemuck::cast_slice_mut(&mut counts)).map_err(not_fetched())?;
+        let fetch = |(picture, count): (usize, &u32)| {
+            let mut all = vec![Candidate::default(); (*count as usize).min(shape.anchors)];
+            if !all.is_empty() {
+                let start = found_at as usize + one * picture;
+                let slice = memory.slice(start, size_of_val(&all[..])).map_err(not_fetched())?;
+                self.stream.download(&slice, bytemuck::cast_slice_mut(&mut all)).map_err(not_fetched())?;
+            }
+            all.sort_unstable_by_key(|candidate| candidate.anchor);
+            Ok(all)
+        };
+        counts.iter().enumerate().take(pictures).map(fetch).collect()
     }
 
     fn pairs(&self, pairs: &mut [(DeviceGrey<'_>, DeviceGreyMut<'_>)]) -> Result<Vec<(GreyView, GreyView)>, KernelError> {

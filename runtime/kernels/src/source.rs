@@ -15,11 +15,13 @@ pub enum Source {
     Operators,
     /// Numbers about crops.
     Measure,
+    /// Outputs of detectors.
+    Detect,
 }
 
 impl Source {
     /// All texts.
-    pub const ALL: [Self; 5] = [Self::Axes, Self::Resample, Self::Crop, Self::Operators, Self::Measure];
+    pub const ALL: [Self; 6] = [Self::Axes, Self::Resample, Self::Crop, Self::Operators, Self::Measure, Self::Detect];
     /// What they include.
     pub const HEADERS: [(&'static str, &'static str); 1] = [("common.cuh", include_str!("../cuda/common.cuh"))];
     /// How they are compiled: contraction would round differently than the CPU does.
@@ -34,6 +36,7 @@ impl Source {
             Self::Crop => "crop.cu",
             Self::Operators => "operators.cu",
             Self::Measure => "measure.cu",
+            Self::Detect => "detect.cu",
         }
     }
 
@@ -46,6 +49,7 @@ impl Source {
             Self::Crop => include_str!("../cuda/crop.cu"),
             Self::Operators => include_str!("../cuda/operators.cu"),
             Self::Measure => include_str!("../cuda/measure.cu"),
+            Self::Detect => include_str!("../cuda/detect.cu"),
         }
     }
 
@@ -103,4 +107,5 @@ kernels! {
     Extremes c"extremes" Operators "Minimum or maximum along one axis.",
     Legibilities c"legibilities" Measure "Legibility of crops.",
     Slants c"slants" Measure "Slope of the lines of crops.",
+    Candidates c"candidates" Detect "Anchors of a detector that score enough.",
 }
