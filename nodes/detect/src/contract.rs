@@ -1,4 +1,6 @@
-use gantry_contract::{Arity, Contract, choice_param, f64_param, file_param, input, int_param, list, list_param, output, text};
+use gantry_contract::{
+    Arity, Contract, bool_param, choice_param, f64_param, file_param, input, int_param, list, list_param, output, text, text_param,
+};
 
 /// Ports and parameters of `detect`.
 pub const CONTRACT: Contract = Contract {
@@ -52,6 +54,12 @@ pub const CONTRACT: Contract = Contract {
                     const { &[text("auto"), text("cpu"), text("cuda"), text("tensorrt")] },
                     "auto",
                     "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
+                ),
+                bool_param("fp16", true, "TensorRT: half precision where it is faster; scores differ in the third digit"),
+                text_param(
+                    "engine_cache",
+                    None,
+                    "TensorRT: folder where engines and timings are kept for the next start; `gantry/engines` in the user's cache folder where it is left out",
                 ),
                 list_param(
                     "plate_classes",

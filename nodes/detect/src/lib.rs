@@ -33,11 +33,11 @@ pub use place::{detections, in_source};
 
 use gantry_contract::Contract;
 use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Mode, StopFlag};
-use gantry_inference::{Detector, Device, ElementType, ModelError, Options, Selection};
+use gantry_inference::{Detector, Device, ElementType, ModelError, Options, Selection, default_engine_cache};
 use gantry_messages::{DetectionsRow, FrameRow, Kind};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The node.
@@ -61,6 +61,8 @@ impl Stage for Detect {
         let options = Options {
             device: params.device.parse::<Device>()?,
             threads: params.threads,
+            fp16: params.fp16,
+            engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
             gpu_batch: params.max_batch,
             ..Options::default()
         };

@@ -16,6 +16,8 @@ pub struct Params {
     pub max_wait_ms: u64,
     pub threads: usize,
     pub device: String,
+    pub fp16: bool,
+    pub engine_cache: Option<String>,
     pub plate_classes: Vec<String>,
     pub vehicle_classes: Vec<String>,
 }

@@ -30,11 +30,11 @@ pub use pictures::{PicturesError, pictures};
 
 use gantry_contract::Contract;
 use gantry_frames::{AcquireError, Client, Handle, Mode};
-use gantry_inference::{Device, ModelError, Options, Reader, TextRead};
+use gantry_inference::{Device, ModelError, Options, Reader, TextRead, default_engine_cache};
 use gantry_messages::{Crop, CropText, CropsRow, TextsRow, VariantRead};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Parameters, see the contract.
@@ -47,6 +47,8 @@ pub struct Params {
     pub min_confidence: f32,
     pub threads: usize,
     pub device: String,
+    pub fp16: bool,
+    pub engine_cache: Option<String>,
 }
 
 /// The node.
@@ -62,7 +64,13 @@ impl Stage for Recognize {
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let options = Options { device: params.device.parse::<Device>()?, threads: params.threads, ..Options::default() };
+        let options = Options {
+            device: params.device.parse::<Device>()?,
+            threads: params.threads,
+            fp16: params.fp16,
+            engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
+            ..Options::default()
+        };
         let reader = Reader::open(Path::new(&params.model), &options).map_err(|e| model_fault(&e))?;
         tracing::info!(device = %reader.info().device, input = %reader.info().input, "reader is ready");
         Ok(Self { params, reader, client: context.client(1)?, mode: context.mode })

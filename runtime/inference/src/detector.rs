@@ -3,6 +3,7 @@
 use crate::aligned::AlignedBytes;
 use crate::metadata;
 use crate::nms::{RawDetection, order, suppress};
+use crate::provider::OnCard;
 use crate::yolo::{Head, YoloScratch, decode_end_to_end, decode_yolo};
 use crate::{Device, ElementType, Model, ModelError, ModelInfo, Options};
 use std::path::Path;
@@ -26,6 +27,8 @@ pub struct Detector {
     head: Head,
     output: usize,
     anchors: usize,
+    /// Shapes of all outputs in a run.
+    shapes: Vec<Vec<usize>>,
     batch: usize,
     staging: AlignedBytes,
     scratch: YoloScratch,
@@ -40,7 +43,7 @@ impl Detector {
     /// # Errors
     /// [`ModelError`] if it does not load, does not run, or has no output in a known layout.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
-        let mut model = Model::open(path, options)?;
+        let mut model = open_model(path, options)?;
         let image = model.info().image;
         let batch = match image.batch {
             Some(batch) => batch,
@@ -74,7 +77,7 @@ impl Detector {
         };
         let classes = names.unwrap_or_else(|| (0..classes).map(|i| format!("class_{i}")).collect());
         let staging = if batch == 1 { AlignedBytes::default() } else { staging };
-        Ok(Self { model, classes, head, output, anchors, batch, staging, scratch: YoloScratch::default(), found: Vec::new() })
+        Ok(Self { model, classes, head, output, anchors, shapes, batch, staging, scratch: YoloScratch::default(), found: Vec::new() })
     }
 
     /// What the model says about itself.
@@ -99,6 +102,18 @@ impl Detector {
     #[must_use]
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Which output has the detections, and the shapes of all in runs of `pictures` pictures.
+    pub(crate) fn outputs(&self, pictures: usize) -> (usize, Vec<Vec<usize>>) {
+        let of_run = |shape: &Vec<usize>| {
+            let mut shape = shape.clone();
+            if let Some(first) = shape.first_mut().filter(|n| **n == self.batch) {
+                *first = pictures;
+            }
+            shape
+        };
+        (self.output, self.shapes.iter().map(of_run).collect())
     }
 
     /// Type and shape of one picture as [`Detector::detect`] takes it.
@@ -166,6 +181,17 @@ impl Detector {
             }
         })
     }
+}
+
+/// TensorRT makes an engine for runs of one size, which it must be told where the model leaves it open.
+fn open_model(path: &Path, options: &Options) -> Result<Model, ModelError> {
+    if options.device != Device::Tensorrt {
+        return Model::open(path, options);
+    }
+    let described = Model::open(path, &Options { device: Device::Cpu, ..options.clone() })?;
+    let (image, name) = (described.info().image, &described.info().input.name);
+    let shape = image.batch.is_none().then(|| (name.as_str(), image.dims(options.gpu_batch.max(1))));
+    Model::open_with(path, options, OnCard::default(), shape)
 }
 
 fn decode(head: Head, anchors: usize, data: &[f32], selection: &Selection, scratch: &mut YoloScratch, found: &mut Vec<RawDetection>) {

@@ -110,6 +110,16 @@ pub enum ModelError {
         /// What the model takes.
         wanted: String,
     },
+    /// The card could not do what stands around a run.
+    #[error("model `{}`: {reason}", .path.display())]
+    Card {
+        /// The model.
+        path: PathBuf,
+        /// What was tried and what the driver said.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A run failed.
     #[error("model `{}`: run failed: {reason}", .path.display())]
     Run {
@@ -138,6 +148,7 @@ impl ModelError {
             Self::Metadata { key, .. } => format!("set `{key}` in the model's metadata or in a sidecar `<model>.json` beside it"),
             Self::Sidecar { .. } => "a JSON object, or flat YAML (`key: value`) as fast-plate-ocr ships it".into(),
             Self::Picture { .. } => "give `resize` the model's WIDTH, HEIGHT, DTYPE and LAYOUT".into(),
+            Self::Card { hint, .. } => (*hint).into(),
             Self::Run { .. } => "the model loads but does not run; try it with another ONNX Runtime version".into(),
         }
     }

@@ -2,29 +2,35 @@
 //!
 //! - [`Model`]: one session; what the file says about its input, outputs and classes is in [`ModelInfo`].
 //! - [`Detector`]: YOLO11/v8 exports (`[N, 4 + classes, anchors]`) and end-to-end exports (`[N, max_det, 6]`).
+//! - [`DeviceDetector`]: the same on pictures in a card's memory; only candidate boxes come to the host.
 //! - [`Reader`]: plate readers with a CTC head or with a fixed number of slots.
 //! - [`yolo`], [`nms`], [`text`]: the arithmetic behind them, pure functions without files and clocks.
 //!
 //! The ONNX Runtime library is loaded when the first model is opened, see [`library`].
 
 mod aligned;
+mod bound;
 mod detector;
 mod error;
 pub mod library;
 mod metadata;
 mod model;
 pub mod nms;
+mod on_device;
 mod options;
 mod picture;
+mod provider;
 mod reader;
 pub mod text;
 pub mod yolo;
 
+pub use bound::{Bound, BoundOutput};
 pub use detector::{Detector, Selection};
 pub use error::{LibraryError, ModelError};
 pub use model::{ElementType, ImageInput, ImageOrder, Model, ModelInfo, OutputView, TensorSpec};
 pub use nms::RawDetection;
-pub use options::{Device, Options};
+pub use on_device::DeviceDetector;
+pub use options::{Device, Options, default_engine_cache};
 pub use picture::{Picture, prepare};
 pub use reader::Reader;
 pub use text::TextRead;

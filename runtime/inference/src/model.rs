@@ -1,6 +1,7 @@
 //! One ONNX model in one session.
 
 use crate::metadata::{self, Metadata};
+use crate::provider::{self, OnCard, Progress, RunShape};
 use crate::{Device, ModelError, Options, library};
 use half::f16;
 use ort::ep::{self, ExecutionProvider};
@@ -172,6 +173,7 @@ pub struct OutputView<'a> {
 pub struct Model {
     session: Session,
     info: ModelInfo,
+    gpu: i32,
 }
 
 impl Model {
@@ -180,6 +182,11 @@ impl Model {
     /// # Errors
     /// [`ModelError`] if there is no library, no such file, no model in it, or no single image input of rank 4.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
+        Self::open_with(path, options, OnCard::default(), None)
+    }
+
+    /// [`Model::open`] for a card's stream, and for runs of one shape.
+    pub(crate) fn open_with(path: &Path, options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<Self, ModelError> {
         let environment = library::environment()?;
         let bytes = match std::fs::metadata(path) {
             Ok(file) if file.is_file() => file.len(),
@@ -191,11 +198,12 @@ impl Model {
         let attempt = |device: Device| -> Result<Session, ModelError> {
             let builder = Session::builder(environment).map_err(|e| load_failed(e.to_string()))?;
             let builder = configure(builder, options).map_err(|e| load_failed(e.to_string()))?;
-            let mut builder = on_device(builder, device, options).map_err(|reason| ModelError::Device {
-                path: path.to_owned(),
-                device: options.device,
-                reason,
-            })?;
+            let no_device = |reason: String| ModelError::Device { path: path.to_owned(), device: options.device, reason };
+            let mut builder = match provider::of(device, options, card, shape).map_err(no_device)? {
+                Some(provider) => builder.with_execution_providers([provider.error_on_failure()]).map_err(|e| no_device(e.to_string()))?,
+                None => builder,
+            };
+            let _told = Progress::of(device, path);
             builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
         };
         let (session, device) = match (device, options.device) {
@@ -209,7 +217,20 @@ impl Model {
             (device, _) => (attempt(device)?, device),
         };
         let info = describe(&session, path, device)?;
-        Ok(Self { session, info })
+        Ok(Self { session, info, gpu: options.gpu })
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Index of the GPU that it would run on.
+    pub(crate) fn gpu(&self) -> i32 {
+        self.gpu
     }
 
     /// What the model says about itself.
@@ -269,16 +290,6 @@ fn configure(builder: SessionBuilder, options: &Options) -> Result<SessionBuilde
         .with_inter_op_spinning(false)?
         .with_deterministic_compute(true)?
         .with_flush_to_zero()
-}
-
-fn on_device(builder: SessionBuilder, device: Device, options: &Options) -> Result<SessionBuilder, String> {
-    let provider = match device {
-        Device::Cpu | Device::Auto => return Ok(builder),
-        // TF32 off: results must not depend on the GPU's generation more than they have to.
-        Device::Cuda => ep::CUDA::default().with_device_id(options.gpu).with_tf32(false).build(),
-        Device::Tensorrt => ep::TensorRT::default().with_device_id(options.gpu).with_fp16(true).build(),
-    };
-    builder.with_execution_providers([provider.error_on_failure()]).map_err(|e| e.to_string())
 }
 
 fn describe(session: &Session, path: &Path, device: Device) -> Result<ModelInfo, ModelError> {

@@ -1,6 +1,7 @@
 //! Where and how a model runs.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// The processor that a model runs on.
@@ -58,6 +59,13 @@ pub struct Options {
     pub threads: usize,
     /// Index of the GPU.
     pub gpu: i32,
+    /// TensorRT: half precision where it is faster; results differ from single precision in the third digit.
+    pub fp16: bool,
+    /// TensorRT: folder where engines and measured timings are kept, so that the next start takes seconds and not minutes. ONNX Runtime names
+    /// the files by model, architecture and shape. `None` builds at each start.
+    pub engine_cache: Option<PathBuf>,
+    /// On device memory: the work of a run is recorded once and replayed, which saves the launches of its kernels one by one.
+    pub cuda_graph: bool,
     /// Frames in one run on a GPU where the model's batch is open. On the CPU each picture is a run of its own: batching gains
     /// nothing there.
     pub gpu_batch: usize,
@@ -65,6 +73,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { device: Device::Auto, threads: 1, gpu: 0, gpu_batch: 8 }
+        Self { device: Device::Auto, threads: 1, gpu: 0, fp16: true, engine_cache: None, cuda_graph: true, gpu_batch: 8 }
     }
+}
+
+/// The folder of engines where nothing else is said: `gantry/engines` in `XDG_CACHE_HOME` or `~/.cache`; `None` without a home.
+#[must_use]
+pub fn default_engine_cache() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("gantry/engines"))
 }

@@ -1,6 +1,7 @@
 //! Outputs of detectors.
 
 use crate::RawDetection;
+use gantry_kernels::Candidate;
 use gantry_messages::BoxXyxy;
 
 /// Which layout a detector puts out.
@@ -66,6 +67,16 @@ pub fn decode_yolo(output: &[f32], anchors: usize, wanted: Wanted<'_>, scratch: 
         let at = |row: usize| boxes[row * anchors + anchor];
         let (cx, cy, w, h) = (at(0), at(1), at(2) * 0.5, at(3) * 0.5);
         push(found, u32::from(class), group, *score, BoxXyxy::new(cx - w, cy - h, cx + w, cy + h));
+    }
+}
+
+/// Adds the candidates of one picture that a kernel found in the same way.
+pub fn decode_candidates(candidates: &[Candidate], wanted: Wanted<'_>, found: &mut Vec<RawDetection>) {
+    for candidate in candidates {
+        if let Some(Some((group, _))) = wanted.get(candidate.class as usize) {
+            let [x0, y0, x1, y1] = candidate.xyxy;
+            push(found, candidate.class, *group, candidate.confidence, BoxXyxy::new(x0, y0, x1, y1));
+        }
     }
 }
 
