@@ -42,6 +42,12 @@ impl Context {
         self.0.device
     }
 
+    /// The driver's handle, for libraries that are to work in this context. Valid while a clone lives.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.0.raw.addr()
+    }
+
     /// Free and total bytes of the device's memory, all processes counted.
     ///
     /// # Errors

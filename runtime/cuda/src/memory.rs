@@ -356,6 +356,17 @@ impl<'a> DeviceSliceMut<'a> {
         self.0
     }
 
+    /// `len` bytes from `start`, to write.
+    ///
+    /// # Errors
+    /// [`CudaError::Bounds`] beyond the end.
+    pub fn part(&mut self, start: usize, len: usize) -> Result<DeviceSliceMut<'_>, CudaError> {
+        match start.checked_add(len) {
+            Some(end) if end <= self.0.len => Ok(DeviceSliceMut(DeviceSlice { memory: self.0.memory, start: self.0.start + start, len })),
+            _ => Err(CudaError::Bounds { operation: "part", asked: start.saturating_add(len), available: self.0.len }),
+        }
+    }
+
     /// Address on the device, for kernels and for libraries that take one. Valid while the memory lives.
     #[must_use]
     pub fn address(&self) -> u64 {

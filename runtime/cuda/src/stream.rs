@@ -3,7 +3,7 @@
 
 use std::ptr;
 
-use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUipcEventHandle, CUstream, CUstream_flags};
+use cudarc::driver::sys::{self, CUDA_MEMCPY2D, CUevent, CUevent_flags, CUipcEventHandle, CUmemorytype, CUstream, CUstream_flags};
 
 use crate::driver::{check, log_drop};
 use crate::memory::IPC_HANDLE_BYTES;
@@ -96,6 +96,48 @@ impl Stream {
         // SAFETY: the source by the caller's promise; the target is borrowed until the copy is done, as the next line waits for it.
         check("cuMemcpyDtoHAsync_v2", unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, to.len(), self.raw) })?;
         self.synchronize()
+    }
+
+    /// Copies `rows` rows of `row_bytes` bytes that another library wrote in this context; returns before it is done.
+    ///
+    /// # Safety
+    /// From `from.0` on, rows that lie `from.1` bytes apart are memory of this device that lives until the stream's work is done.
+    ///
+    /// # Errors
+    /// [`CudaError::Bounds`] if the rows do not fit `to` with `to_stride` bytes from row to row, [`CudaError::OtherDevice`], or what the driver says.
+    pub unsafe fn copy_rows_from(
+        &self,
+        from: (u64, usize),
+        to: &mut DeviceSliceMut<'_>,
+        to_stride: usize,
+        row_bytes: usize,
+        rows: usize,
+    ) -> Result<(), CudaError> {
+        let needed = rows.checked_sub(1).and_then(|n| n.checked_mul(to_stride)).and_then(|n| n.checked_add(row_bytes));
+        if to_stride < row_bytes || needed.is_none_or(|needed| needed > to.len()) {
+            return Err(CudaError::Bounds { operation: "cuMemcpy2DAsync_v2", asked: needed.unwrap_or(usize::MAX), available: to.len() });
+        }
+        self.bind_for("cuMemcpy2DAsync_v2", &to.as_slice())?;
+        let copy = CUDA_MEMCPY2D {
+            srcXInBytes: 0,
+            srcY: 0,
+            srcMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            srcHost: ptr::null(),
+            srcDevice: from.0,
+            srcArray: ptr::null_mut(),
+            srcPitch: from.1,
+            dstXInBytes: 0,
+            dstY: 0,
+            dstMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            dstHost: ptr::null_mut(),
+            dstDevice: to.address(),
+            dstArray: ptr::null_mut(),
+            dstPitch: to_stride,
+            WidthInBytes: row_bytes,
+            Height: rows,
+        };
+        // SAFETY: the target rows lie in `to` (checked above), the source rows by the caller's promise; the description is read during the call.
+        check("cuMemcpy2DAsync_v2", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.raw) })
     }
 
     /// Copies from one place of the device to another; returns before it is done.

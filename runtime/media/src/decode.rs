@@ -134,15 +134,7 @@ impl<A: FrameAllocator> SoftwareDecoder<A> {
             (*raw).pkt_timebase = ffi::NS;
             (*raw).thread_count = options.threads.clamp(1, 64) as c_int;
             (*raw).thread_type = sys::FF_THREAD_FRAME as c_int;
-            if !info.extradata.is_empty() {
-                let bytes = sys::av_mallocz(info.extradata.len() + sys::AV_INPUT_BUFFER_PADDING_SIZE as usize).cast::<u8>();
-                if bytes.is_null() {
-                    return Err(MediaError::Ffmpeg { what: "opening the decoder", why: "out of memory".into() });
-                }
-                std::ptr::copy_nonoverlapping(info.extradata.as_ptr(), bytes, info.extradata.len());
-                (*raw).extradata = bytes;
-                (*raw).extradata_size = info.extradata.len() as c_int;
-            }
+            ffi::set_extradata(raw, &info.extradata)?;
             buffers.install(raw);
             check("opening the decoder", sys::avcodec_open2(raw, codec, std::ptr::null_mut()))?;
         }
@@ -187,25 +179,14 @@ impl<A: FrameAllocator> SoftwareDecoder<A> {
     /// # Errors
     /// No memory.
     pub fn send(&mut self, packet: &VideoPacket) -> Result<(), MediaError> {
-        let raw = self.packet.ptr();
-        let size =
-            c_int::try_from(packet.data.len()).map_err(|_| MediaError::Ffmpeg { what: "decoding", why: "packet above 2 GB".into() })?;
         // FFmpeg drops such pictures itself in most decoders (dav1d: not), so the times are remembered too.
         if let (true, Some(pts)) = (packet.discard, packet.pts_ns) {
             self.discarded.insert(pts);
         }
-        let time = |t: Option<i64>| t.unwrap_or(sys::AV_NOPTS_VALUE);
-        // SAFETY: packet and context are valid; `av_new_packet` makes room for `size` bytes and zeroed padding; the decoder
-        // takes references of its own, so the packet is blanked after it.
+        ffi::fill_packet(&self.packet, packet)?;
+        let raw = self.packet.ptr();
+        // SAFETY: packet and context are valid; the decoder takes references of its own, so the packet is blanked after it.
         let code = unsafe {
-            check("decoding", sys::av_new_packet(raw, size))?;
-            std::ptr::copy_nonoverlapping(packet.data.as_ptr(), (*raw).data, packet.data.len());
-            (*raw).pts = time(packet.pts_ns);
-            (*raw).dts = time(packet.dts_ns);
-            let flag = |on: bool, bit: c_int| if on { bit } else { 0 };
-            (*raw).flags = flag(packet.keyframe, sys::AV_PKT_FLAG_KEY as c_int)
-                | flag(packet.corrupt, sys::AV_PKT_FLAG_CORRUPT as c_int)
-                | flag(packet.discard, sys::AV_PKT_FLAG_DISCARD as c_int);
             let code = sys::avcodec_send_packet(self.context.ptr(), raw);
             sys::av_packet_unref(raw);
             code

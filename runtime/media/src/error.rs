@@ -55,6 +55,13 @@ pub enum MediaError {
         /// What is missing.
         why: String,
     },
+    /// The card failed while a picture was fetched from the decoder.
+    #[error("a picture of NVDEC was not copied: {source}")]
+    Card {
+        /// What the driver said.
+        #[source]
+        source: gantry_cuda::CudaError,
+    },
     /// A slot is smaller than a picture.
     #[error("a picture of {width}x{height} needs {needed} bytes, slots have {found}")]
     SlotTooSmall {
@@ -97,6 +104,7 @@ impl MediaError {
             Self::NoVideo { .. } => Some("give a file or stream that has video".into()),
             Self::NoCodec { .. } => Some("`ffmpeg -codecs` lists what it has; convert with `ffmpeg -i IN -c:v libx264 OUT.mp4`".into()),
             Self::NoDevice { .. } => Some("set `DECODER: software`, or `auto` to take what the machine has".into()),
+            Self::Card { source } => Some(source.hint().into()),
             Self::Read { .. } => Some("play the file with `ffmpeg -v error -i FILE -f null -` to see what is damaged".into()),
             Self::SlotTooSmall { .. } => Some("leave the slot size to the node, or raise it".into()),
             Self::ZeroByte { .. } | Self::NoSlot(_) | Self::Size { .. } | Self::Ffmpeg { .. } => None,

@@ -1,9 +1,9 @@
 //! The few raw calls that several modules share.
 #![allow(unsafe_code)]
 
-use crate::MediaError;
+use crate::{MediaError, VideoPacket};
 use ffmpeg_sys_next as sys;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::Once;
 
 /// Nanoseconds as an FFmpeg time base.
@@ -121,4 +121,50 @@ impl Frame {
         // SAFETY: plain allocator.
         Self::new(unsafe { sys::av_frame_alloc() }, "allocating a frame")
     }
+}
+
+/// Gives a decoder the codec's configuration.
+///
+/// # Safety
+/// `context` is a valid decoder context that is not open and has no extradata.
+///
+/// # Errors
+/// No memory.
+pub(crate) unsafe fn set_extradata(context: *mut sys::AVCodecContext, extradata: &[u8]) -> Result<(), MediaError> {
+    if extradata.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the buffer has the padding that FFmpeg asks for and is owned by the context from here on.
+    unsafe {
+        let bytes = sys::av_mallocz(extradata.len() + sys::AV_INPUT_BUFFER_PADDING_SIZE as usize).cast::<u8>();
+        if bytes.is_null() {
+            return Err(MediaError::Ffmpeg { what: "opening the decoder", why: "out of memory".into() });
+        }
+        std::ptr::copy_nonoverlapping(extradata.as_ptr(), bytes, extradata.len());
+        (*context).extradata = bytes;
+        (*context).extradata_size = extradata.len() as c_int;
+    }
+    Ok(())
+}
+
+/// Copies a packet into FFmpeg's, which is blank.
+///
+/// # Errors
+/// No memory, or more than 2 GB.
+pub(crate) fn fill_packet(to: &Packet, packet: &VideoPacket) -> Result<(), MediaError> {
+    let raw = to.ptr();
+    let size = c_int::try_from(packet.data.len()).map_err(|_| MediaError::Ffmpeg { what: "decoding", why: "packet above 2 GB".into() })?;
+    let time = |t: Option<i64>| t.unwrap_or(sys::AV_NOPTS_VALUE);
+    let flag = |on: bool, bit: c_int| if on { bit } else { 0 };
+    // SAFETY: the packet is valid; `av_new_packet` makes room for `size` bytes and zeroed padding.
+    unsafe {
+        check("decoding", sys::av_new_packet(raw, size))?;
+        std::ptr::copy_nonoverlapping(packet.data.as_ptr(), (*raw).data, packet.data.len());
+        (*raw).pts = time(packet.pts_ns);
+        (*raw).dts = time(packet.dts_ns);
+        (*raw).flags = flag(packet.keyframe, sys::AV_PKT_FLAG_KEY as c_int)
+            | flag(packet.corrupt, sys::AV_PKT_FLAG_CORRUPT as c_int)
+            | flag(packet.discard, sys::AV_PKT_FLAG_DISCARD as c_int);
+    }
+    Ok(())
 }

@@ -10,6 +10,8 @@
 //! is copied. Other formats, rotated and interlaced pictures and AV1 (dav1d keeps its own buffers) cost one copy, which
 //! [`DecodeStats`] counts.
 //!
+//! On a card: `NvdecDecoder` (FFmpeg's CUDA hwaccel over our context and stream) gives a [`Surface`] that is copied once, on the card, into a slot.
+//!
 //! FFmpeg's own log is silent: it prints addresses with passwords. Errors come back as [`MediaError`] with a hint.
 
 mod buffers;
@@ -21,6 +23,8 @@ mod encode;
 mod error;
 mod ffi;
 mod frame;
+mod nvdec;
+mod nvdec_device;
 pub mod picture;
 mod pool;
 mod probe;
@@ -34,6 +38,8 @@ pub use decode::{DecodeStats, Decoded, DecoderOptions, Path, SoftwareDecoder};
 pub use demux::{DemuxStats, Demuxer, OpenOptions, StreamInfo, VideoPacket};
 pub use encode::Encoder;
 pub use error::MediaError;
+pub use nvdec::{NvdecDecoder, Surface};
+pub use nvdec_device::{NvdecDevice, nvdec_decodes};
 pub use pool::PoolAllocator;
 pub use probe::{ProbeReport, probe, probe_with};
 pub use reader::{FrameReader, OwnedFrame, PtsClock};

@@ -1,0 +1,300 @@
+//! Decoding on the card: FFmpeg's own parser of the stream, NVIDIA's decoder of the pictures, one copy on the card into a slot.
+#![allow(unsafe_code)]
+
+use crate::ffi::{self, CodecContext, Frame, Packet, check};
+use crate::frame::colour_of;
+use crate::nvdec_device::{NvdecDevice, find};
+use crate::{DecodeStats, DecoderOptions, MediaError, StreamInfo, VideoPacket};
+use ffmpeg_sys_next as sys;
+use gantry_cuda::DeviceSliceMut;
+use gantry_frames::{Colour, Layout, PixelFormat};
+use std::ffi::c_int;
+use std::ptr::null;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Surfaces beyond the reference pictures: the one that is being copied and the one that is decoded meanwhile.
+const EXTRA_SURFACES: c_int = 2;
+/// Errors of one packet after which the decoder is asked for the next one.
+const MAX_ERRORS_PER_PACKET: u32 = 64;
+/// No picture was refused.
+const NONE: i32 = sys::AVPixelFormat::AV_PIX_FMT_NONE as i32;
+
+/// A decoder of one stream on a card.
+pub struct NvdecDecoder {
+    // The order is the order of dropping: frame and context give their surfaces back before the device goes.
+    frame: Frame,
+    packet: Packet,
+    context: CodecContext,
+    /// What FFmpeg's callback saw: the pixel format that the card does not decode.
+    refused: Box<AtomicI32>,
+    device: Arc<NvdecDevice>,
+    codec: String,
+    deinterlace: bool,
+    stats: DecodeStats,
+}
+
+/// A decoded picture in a surface of the decoder, which is free again when this is dropped.
+pub struct Surface<'a> {
+    decoder: &'a mut NvdecDecoder,
+}
+
+/// FFmpeg asks which of `formats` it is to make: pictures on the card, or nothing. It asks again without them when the card refuses.
+///
+/// # Safety
+/// As FFmpeg calls it: a decoder context whose `opaque` is the `refused` of its decoder, and a list that ends with `AV_PIX_FMT_NONE`.
+unsafe extern "C" fn on_the_card(context: *mut sys::AVCodecContext, formats: *const sys::AVPixelFormat) -> sys::AVPixelFormat {
+    // As numbers: a newer FFmpeg may have formats that the bindings do not name.
+    let formats = formats.cast::<c_int>();
+    // SAFETY: by contract the list ends with -1, and the context is valid.
+    let (is_offered, software) = unsafe {
+        let offered = (0..).map(|i| *formats.add(i)).take_while(|format| *format != NONE);
+        (offered.into_iter().any(|format| format == sys::AVPixelFormat::AV_PIX_FMT_CUDA as c_int), (*context).sw_pix_fmt as i32)
+    };
+    if is_offered && is_8_bit_420(software) {
+        return sys::AVPixelFormat::AV_PIX_FMT_CUDA;
+    }
+    // SAFETY: set by `open` to a value that outlives the context.
+    if let Some(refused) = unsafe { (*context).opaque.cast::<AtomicI32>().as_ref() } {
+        refused.store(software, Ordering::Relaxed);
+    }
+    sys::AVPixelFormat::AV_PIX_FMT_NONE
+}
+
+/// What becomes NV12 on the card; kernels and models read nothing else.
+fn is_8_bit_420(format: i32) -> bool {
+    use sys::AVPixelFormat as P;
+    [P::AV_PIX_FMT_YUV420P, P::AV_PIX_FMT_YUVJ420P, P::AV_PIX_FMT_NV12].into_iter().any(|known| known as i32 == format)
+}
+
+impl NvdecDecoder {
+    /// Opens a decoder of `info.codec` on `device`. With `options.deinterlace` an interlaced stream is refused when its first picture comes;
+    /// `options.threads` does not matter.
+    ///
+    /// # Errors
+    /// [`MediaError::NoCodec`] if FFmpeg cannot ask the card for it; [`MediaError::NoDevice`] for turned pictures, which are made upright on the CPU;
+    /// FFmpeg's words when it refuses the codec configuration.
+    pub fn open(info: &StreamInfo, options: DecoderOptions, device: &Arc<NvdecDevice>) -> Result<Self, MediaError> {
+        ffi::quiet();
+        if !info.rotation_deg.is_multiple_of(360) {
+            let why = format!("pictures are turned by {} degrees, which the software decoder makes upright", info.rotation_deg);
+            return Err(MediaError::NoDevice { decoder: "nvdec", why });
+        }
+        let codec = find(&info.codec)?;
+        // SAFETY: plain allocator for a static codec.
+        let context = CodecContext::new(unsafe { sys::avcodec_alloc_context3(codec.as_ptr()) }, "opening the decoder")?;
+        let refused = Box::new(AtomicI32::new(NONE));
+        let raw = context.ptr();
+        // SAFETY: the context is valid and not open yet, so its public fields may be set; `refused` is dropped after it; the device's reference is the
+        // context's from here on.
+        unsafe {
+            (*raw).width = info.width.min(16_384) as c_int;
+            (*raw).height = info.height.min(16_384) as c_int;
+            (*raw).pkt_timebase = ffi::NS;
+            (*raw).thread_count = 1;
+            (*raw).extra_hw_frames = EXTRA_SURFACES;
+            (*raw).get_format = Some(on_the_card);
+            (*raw).opaque = std::ptr::from_ref(&*refused).cast_mut().cast();
+            (*raw).hw_device_ctx = device.reference()?;
+            ffi::set_extradata(raw, &info.extradata)?;
+            check("opening the decoder", sys::avcodec_open2(raw, codec.as_ptr(), std::ptr::null_mut()))?;
+        }
+        Ok(Self {
+            frame: Frame::empty()?,
+            packet: Packet::empty()?,
+            context,
+            refused,
+            device: Arc::clone(device),
+            codec: info.codec.clone(),
+            deinterlace: options.deinterlace,
+            stats: DecodeStats::default(),
+        })
+    }
+
+    /// Bytes that a slot needs for a picture of `width` x `height` px: NV12 with rows at multiples of 64 bytes.
+    #[must_use]
+    pub fn slot_bytes(width: u32, height: u32) -> u64 {
+        Layout::packed(PixelFormat::Nv12, width.max(1), height.max(1), Colour::BT709_LIMITED).map_or(0, |layout| layout.byte_len())
+    }
+
+    /// Takes one packet. Call [`NvdecDecoder::receive`] until it gives `None` before the next one. A packet that cannot be decoded is counted.
+    ///
+    /// # Errors
+    /// [`MediaError::NoDevice`] if the card does not decode this stream (its profile, depth or size, or no decoder is free); no memory.
+    pub fn send(&mut self, packet: &VideoPacket) -> Result<(), MediaError> {
+        ffi::fill_packet(&self.packet, packet)?;
+        // SAFETY: packet and context are valid; the decoder takes references of its own, so the packet is blanked after it.
+        let code = unsafe {
+            let code = sys::avcodec_send_packet(self.context.ptr(), self.packet.ptr());
+            sys::av_packet_unref(self.packet.ptr());
+            code
+        };
+        self.judge(code)
+    }
+
+    /// Says that no packet follows: what the decoder still holds comes out of [`NvdecDecoder::receive`].
+    ///
+    /// # Errors
+    /// As [`NvdecDecoder::send`].
+    pub fn send_end(&mut self) -> Result<(), MediaError> {
+        // SAFETY: a null packet means the end.
+        let code = unsafe { sys::avcodec_send_packet(self.context.ptr(), null()) };
+        self.judge(code)
+    }
+
+    /// The next picture in display order, `None` when another packet is needed or all are out.
+    ///
+    /// # Errors
+    /// As [`NvdecDecoder::send`], and [`MediaError::NoDevice`] for an interlaced picture that is to become progressive.
+    pub fn receive(&mut self) -> Result<Option<Surface<'_>>, MediaError> {
+        for _ in 0..MAX_ERRORS_PER_PACKET {
+            // SAFETY: context and frame are valid; receiving blanks the frame first, which gives the surface before back.
+            let code = unsafe { sys::avcodec_receive_frame(self.context.ptr(), self.frame.ptr()) };
+            if code == sys::AVERROR(sys::EAGAIN) || code == sys::AVERROR_EOF {
+                return Ok(None);
+            }
+            self.judge(code)?;
+            if code >= 0 {
+                if self.deinterlace && self.raw().interlaced_frame != 0 {
+                    let why = "interlaced pictures, which the software decoder makes progressive".to_owned();
+                    return Err(MediaError::NoDevice { decoder: "nvdec", why });
+                }
+                self.stats.frames += 1;
+                self.stats.copied += 1;
+                self.stats.corrupt += u64::from(is_corrupt(self.raw()));
+                return Ok(Some(Surface { decoder: self }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What happened so far; every picture is copied once, on the card.
+    #[must_use]
+    pub fn stats(&self) -> DecodeStats {
+        self.stats
+    }
+
+    fn raw(&self) -> &sys::AVFrame {
+        // SAFETY: the frame is valid and FFmpeg does not touch it between calls.
+        unsafe { &*self.frame.ptr() }
+    }
+
+    fn judge(&mut self, code: c_int) -> Result<(), MediaError> {
+        let refused = self.refused.load(Ordering::Relaxed);
+        if refused != NONE {
+            let why = format!("the card does not decode {} in {}", self.codec, crate::convert::name(refused));
+            return Err(MediaError::NoDevice { decoder: "nvdec", why });
+        }
+        if code == sys::AVERROR(sys::ENOMEM) {
+            return Err(MediaError::ffmpeg("decoding", code));
+        }
+        if code < 0 && code != sys::AVERROR_EOF {
+            self.stats.errors += 1;
+        }
+        Ok(())
+    }
+}
+
+fn is_corrupt(frame: &sys::AVFrame) -> bool {
+    frame.decode_error_flags != 0 || frame.flags & sys::AV_FRAME_FLAG_CORRUPT as c_int != 0
+}
+
+impl Surface<'_> {
+    /// Presentation time in ns, if the packet had one.
+    #[must_use]
+    pub fn pts_ns(&self) -> Option<i64> {
+        let pts = self.decoder.raw().best_effort_timestamp;
+        (pts != sys::AV_NOPTS_VALUE).then_some(pts)
+    }
+
+    /// Parts of it could not be decoded and were filled in.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        is_corrupt(self.decoder.raw())
+    }
+
+    /// NV12 as [`Surface::copy_to`] lays it out.
+    ///
+    /// # Errors
+    /// [`MediaError::Size`] for a picture that cannot be.
+    pub fn layout(&self) -> Result<Layout, MediaError> {
+        let frame = self.decoder.raw();
+        let (width, height) = (u32::try_from(frame.width).unwrap_or(0), u32::try_from(frame.height).unwrap_or(0));
+        Layout::packed(PixelFormat::Nv12, width, height, colour_of(frame)).map_err(|_| MediaError::Size { width, height })
+    }
+
+    /// Copies the picture to the start of `slot` and waits for it: the surface is free again when this returns.
+    ///
+    /// # Errors
+    /// [`MediaError::SlotTooSmall`], [`MediaError::Card`], or [`MediaError::Ffmpeg`] if FFmpeg gave a picture of the host.
+    pub fn copy_to(self, slot: &mut DeviceSliceMut<'_>) -> Result<Layout, MediaError> {
+        let layout = self.layout()?;
+        let (Some(image), needed) = (layout.as_image(), layout.byte_len() as usize) else {
+            return Err(MediaError::Ffmpeg { what: "decoding", why: "a picture that is none".into() });
+        };
+        if slot.len() < needed {
+            let (width, height) = (image.width, image.height);
+            return Err(MediaError::SlotTooSmall { width, height, needed, found: slot.len() });
+        }
+        let (frame, stream) = (self.decoder.raw(), self.decoder.device.stream());
+        if frame.format != sys::AVPixelFormat::AV_PIX_FMT_CUDA as c_int {
+            let why = format!("a picture in {} where one on the card was asked for", crate::convert::name(frame.format));
+            return Err(MediaError::Ffmpeg { what: "decoding", why });
+        }
+        for (index, plane) in image.planes().iter().enumerate() {
+            let (row_bytes, rows) = image.format.plane_size(index, image.width, image.height);
+            let from = (frame.data[index].addr() as u64, usize::try_from(frame.linesize[index]).unwrap_or(0));
+            let mut to =
+                slot.part(plane.offset as usize, slot.len() - plane.offset as usize).map_err(|source| MediaError::Card { source })?;
+            // SAFETY: FFmpeg's surface has that many rows of NV12, in our context; it is kept until the copy is done, as the stream is waited for below.
+            let copied = unsafe { stream.copy_rows_from(from, &mut to, plane.stride as usize, row_bytes as usize, rows as usize) };
+            copied.map_err(|source| MediaError::Card { source })?;
+        }
+        stream.synchronize().map_err(|source| MediaError::Card { source })?;
+        Ok(layout)
+    }
+}
+
+impl Drop for Surface<'_> {
+    fn drop(&mut self) {
+        // SAFETY: a valid frame; its surface goes back to the decoder.
+        unsafe { sys::av_frame_unref(self.decoder.frame.ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sys::AVPixelFormat as P;
+
+    fn ask(software: P, offered: &[P]) -> (P, i32) {
+        let refused = AtomicI32::new(NONE);
+        // SAFETY: plain allocator; the fields are those that the callback reads.
+        let context = CodecContext::new(unsafe { sys::avcodec_alloc_context3(null()) }, "a context").unwrap();
+        // SAFETY: a valid context; `refused` outlives the call.
+        let picked = unsafe {
+            (*context.ptr()).sw_pix_fmt = software;
+            (*context.ptr()).opaque = std::ptr::from_ref(&refused).cast_mut().cast();
+            on_the_card(context.ptr(), offered.as_ptr())
+        };
+        (picked, refused.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn pictures_are_made_on_the_card_or_not_at_all() {
+        let offered = [P::AV_PIX_FMT_VAAPI, P::AV_PIX_FMT_CUDA, P::AV_PIX_FMT_YUV420P, P::AV_PIX_FMT_NONE];
+        assert_eq!(ask(P::AV_PIX_FMT_YUV420P, &offered), (P::AV_PIX_FMT_CUDA, NONE));
+        // 10 bit would be P010 on the card, which nothing here reads.
+        let deep = P::AV_PIX_FMT_YUV420P10LE;
+        assert_eq!(ask(deep, &offered), (P::AV_PIX_FMT_NONE, deep as i32));
+        // The card has refused, FFmpeg asks again.
+        let without = [P::AV_PIX_FMT_YUV420P, P::AV_PIX_FMT_NONE];
+        assert_eq!(ask(P::AV_PIX_FMT_YUV420P, &without), (P::AV_PIX_FMT_NONE, P::AV_PIX_FMT_YUV420P as i32));
+    }
+
+    #[test]
+    fn a_slot_holds_a_picture_with_its_padding() {
+        assert_eq!(NvdecDecoder::slot_bytes(1920, 1080), 1920 * 1080 * 3 / 2);
+        assert!(NvdecDecoder::slot_bytes(853, 479) >= 853 * 479 * 3 / 2);
+    }
+}
