@@ -242,6 +242,7 @@ impl Crop {
             frame: tracks.frame,
             pts_ns: tracks.pts_ns,
             captured_ns: tracks.captured_ns,
+            ..FrameMeta::default()
         };
         for (track, plate) in wanted {
             let Some(mut slot) = self.slot(out)? else { return Ok(Err(Stopped)) };

@@ -88,7 +88,13 @@ fn publish(pool: &Pool, source: &str, number: u64, slope: f32, blur: usize) -> F
             };
         }
     }
-    let meta = FrameMeta { source: SourceName::new(source).unwrap(), frame: number, pts_ns: 40 * number as i64, captured_ns: 7 };
+    let meta = FrameMeta {
+        source: SourceName::new(source).unwrap(),
+        frame: number,
+        pts_ns: 40 * number as i64,
+        captured_ns: 7,
+        ..FrameMeta::default()
+    };
     let published = slot.fill(layout).unwrap().publish(&meta);
     FrameRow {
         source: source.into(),

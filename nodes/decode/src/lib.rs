@@ -21,10 +21,10 @@ pub use contract::CONTRACT;
 pub use slots::{SlotPlan, plan_slots};
 pub use stream::{Arrival, Order, Picture, Stream};
 
-use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, Pool, PoolConfig, SourceName};
+use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, Pool, PoolConfig, SourceName, View};
 use gantry_media::{DecodeStats, DecoderChoice, DecoderOptions, MediaError, Path, PoolAllocator, choose};
 use gantry_messages::{FrameRow, PacketRow};
-use gantry_node::{Consumer, Context, Fault, Input, Outputs, Stage, Work};
+use gantry_node::{Consumer, Context, Fault, Input, Outputs, Stage, Work, frame_row};
 use serde::Deserialize;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -387,22 +387,15 @@ fn publish(source: &str, picture: Picture) -> Result<FrameRow, Fault> {
         gantry_frames::Layout::Image(image) => (image.width, image.height),
         gantry_frames::Layout::Tensor(_) => (0, 0),
     };
-    let meta =
-        FrameMeta { source: SourceName::new(source)?, frame: picture.frame, pts_ns: picture.pts_ns, captured_ns: picture.captured_ns };
-    let published = picture.decoded.slot.fill(picture.decoded.layout)?.publish(&meta);
-    Ok(FrameRow {
-        source: source.to_owned(),
+    let meta = FrameMeta {
+        source: SourceName::new(source)?,
         frame: picture.frame,
         pts_ns: picture.pts_ns,
         captured_ns: picture.captured_ns,
-        width,
-        height,
-        format: "I420".into(),
-        source_width: width,
-        source_height: height,
-        handle: *published.handle.as_bytes(),
-        ..FrameRow::default()
-    })
+        view: View::whole(width, height),
+    };
+    let published = picture.decoded.slot.fill(picture.decoded.layout)?.publish(&meta);
+    Ok(frame_row(&published.handle, &picture.decoded.layout, &meta))
 }
 
 fn count(out: &mut Outputs, new: DecodeStats) {

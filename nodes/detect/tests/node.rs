@@ -36,7 +36,13 @@ impl Bench {
     fn frame(&self, source: &str, frame: u64, level: u8, layout: Layout) -> FrameRow {
         let mut slot = self.pool.try_begin_write().unwrap().expect("a free slot");
         slot.bytes_mut().fill(level);
-        let meta = FrameMeta { source: SourceName::new(source).unwrap(), frame, pts_ns: frame as i64 * 40, captured_ns: 7 };
+        let meta = FrameMeta {
+            source: SourceName::new(source).unwrap(),
+            frame,
+            pts_ns: frame as i64 * 40,
+            captured_ns: 7,
+            ..FrameMeta::default()
+        };
         let published = slot.fill(layout).unwrap().publish(&meta);
         FrameRow {
             source: source.into(),

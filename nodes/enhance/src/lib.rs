@@ -146,7 +146,13 @@ impl Enhance {
                 .run(&original, &mut PictureMut::new(variant, w, h, w)?)
                 .map_err(|e| Fault::from(e).hint(format!("take `{}` out of `OPERATORS` or repair it", operator.name())))?;
         }
-        let meta = FrameMeta { source: SourceName::new(&row.source)?, frame: row.frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns };
+        let meta = FrameMeta {
+            source: SourceName::new(&row.source)?,
+            frame: row.frame,
+            pts_ns: row.pts_ns,
+            captured_ns: row.captured_ns,
+            ..FrameMeta::default()
+        };
         let layout = Layout::tensor(DType::U8, &[self.variants.len() as u32, h as u32, w as u32])?;
         crop.handle = *slot.fill(layout)?.publish(&meta).handle.as_bytes();
         crop.variants.clone_from(&self.variants);

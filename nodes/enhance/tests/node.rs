@@ -33,7 +33,7 @@ fn publish(pool: &Pool, w: usize, h: usize, track_id: u64) -> Crop {
             slot.bytes_mut()[y * stride + 3 * x..][..3].fill(level);
         }
     }
-    let meta = FrameMeta { source: SourceName::new("cam").unwrap(), frame: 4, pts_ns: 1, captured_ns: 2 };
+    let meta = FrameMeta { source: SourceName::new("cam").unwrap(), frame: 4, pts_ns: 1, captured_ns: 2, ..FrameMeta::default() };
     let handle = *slot.fill(layout).unwrap().publish(&meta).handle.as_bytes();
     Crop {
         track_id,

@@ -17,10 +17,10 @@ mod contract;
 
 pub use contract::CONTRACT;
 
-use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag, View};
 use gantry_images::{Arrangement, FrameScaler, Letterbox, Transform, Yuv};
 use gantry_messages::FrameRow;
-use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, frame_row};
 use serde::Deserialize;
 
 /// See [`CONTRACT`].
@@ -145,21 +145,22 @@ impl Resize {
         let target = loaned.bytes_mut().get_mut(..bytes).ok_or_else(|| Fault::new(format!("slot is shorter than {bytes} bytes")))?;
         self.scaler.run(&picture, &letterbox, self.arrangement, target);
         drop(frame);
-        let meta = FrameMeta { source: SourceName::new(&row.source)?, frame: row.frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns };
-        let published = loaned.fill(self.tensor)?.publish(&meta);
         let source_from_frame = Transform { scale_x: row.scale_x, scale_y: row.scale_y, offset_x: row.offset_x, offset_y: row.offset_y };
         let t = source_from_frame.after(&letterbox.source_from_input());
-        Ok(Some(FrameRow {
+        let view = View {
             width: self.width,
             height: self.height,
-            format: "TNSR".to_owned(),
+            source_width: row.source_width,
+            source_height: row.source_height,
             scale_x: t.scale_x,
             scale_y: t.scale_y,
             offset_x: t.offset_x,
             offset_y: t.offset_y,
-            handle: *published.handle.as_bytes(),
-            ..row.clone()
-        }))
+        };
+        let (source, frame) = (SourceName::new(&row.source)?, row.frame);
+        let meta = FrameMeta { source, frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns, view };
+        let published = loaned.fill(self.tensor)?.publish(&meta);
+        Ok(Some(frame_row(&published.handle, &self.tensor, &meta)))
     }
 
     /// Sends what is finished, then gives the frames it was made from back.

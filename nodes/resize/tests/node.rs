@@ -24,7 +24,8 @@ fn publish(pool: &Pool, layout: Layout, number: u64) -> FrameRow {
         let level = if y < image.height as usize / 2 { 180 } else { 60 };
         slot.bytes_mut()[y * luma.stride as usize..][..image.width as usize].fill(level);
     }
-    let meta = FrameMeta { source: SourceName::new("cam").expect("short"), frame: number, pts_ns: 5, captured_ns: 6 };
+    let meta =
+        FrameMeta { source: SourceName::new("cam").expect("short"), frame: number, pts_ns: 5, captured_ns: 6, ..FrameMeta::default() };
     let published = slot.fill(layout).expect("fits").publish(&meta);
     FrameRow {
         source: "cam".into(),

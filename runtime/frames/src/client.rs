@@ -56,8 +56,8 @@ struct Guard {
 struct Shared {
     config: ClientConfig,
     imports: RwLock<Vec<Arc<Import>>>,
-    /// The last pools that were let go. An id never comes back, so what is left of them is `Closed` and not to be joined.
-    gone: Mutex<VecDeque<PoolId>>,
+    /// What the last pools that were let go had come to. An id never comes back, so they are `Closed` and not to be joined.
+    gone: Mutex<VecDeque<ClientPoolStats>>,
     /// Held during a join, so that two threads that see a new pool do not both join; starts with the first one.
     watcher: Mutex<Option<Watcher>>,
     stop: AtomicBool,
@@ -155,10 +155,11 @@ impl Client {
         Ok(self.0.shared.import(pool)?.ack(handle.seq())?)
     }
 
-    /// Counters of each joined pool.
+    /// Counters of each joined pool, and what those had come to whose producers are gone.
     #[must_use]
     pub fn stats(&self) -> Vec<ClientPoolStats> {
-        self.0.shared.joined().iter().map(|import| import.stats()).collect()
+        let gone = self.0.shared.gone.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.shared.joined().iter().map(|import| import.stats()).chain(gone).collect()
     }
 }
 
@@ -190,7 +191,7 @@ impl Shared {
         if let Some(import) = self.known(id) {
             return if import.is_closed() { Err(AcquireError::Closed { pool: id }) } else { Ok(import) };
         }
-        if self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+        if self.gone.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|pool| pool.pool == id) {
             return Err(AcquireError::Closed { pool: id });
         }
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
@@ -237,7 +238,7 @@ impl Shared {
                     // Before it leaves the list: whoever no longer finds it there finds it here.
                     let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
                     gone.truncate(GONE - 1);
-                    gone.push_front(import.geometry.id);
+                    gone.push_front(import.stats());
                     drop(gone);
                     let mut joined = self.imports.write().unwrap_or_else(PoisonError::into_inner);
                     joined.retain(|other| !Arc::ptr_eq(other, import));

@@ -362,6 +362,7 @@ impl Import {
             pool: self.geometry.id,
             output: self.output.clone(),
             mode: self.geometry.mode,
+            published: self.descriptors.head().saturating_sub(track.start),
             seen: track.seen.count(),
             skipped: (track.next - track.start).saturating_sub(track.seen.count()),
             used: track.used,

@@ -57,7 +57,7 @@ pub use error::{AcquireError, BeginWriteError, DrainError, JoinError, PoolError}
 pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleBytes, HandleError, PoolId};
 pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MAX_RANK, Matrix, PixelFormat, Plane, Range, TensorLayout};
 pub use loan::{Filled, Loaned, Published, SlotHold};
-pub use meta::{FrameMeta, MAX_SOURCE_BYTES, SourceName, SourceNameError};
-pub use pool::Pool;
+pub use meta::{FrameMeta, MAX_SOURCE_BYTES, SourceName, SourceNameError, View};
+pub use pool::{Pool, PoolWatch};
 pub use stats::{ClientPoolStats, ConsumerStats, PoolStats};
 pub use stop::StopFlag;

@@ -84,8 +84,58 @@ impl TryFrom<&str> for SourceName {
     }
 }
 
+/// How a picture lies in the one that the camera sent: x in the source = x in the picture * `scale_x` + `offset_x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Width of the picture in px.
+    pub width: u32,
+    /// Height in px.
+    pub height: u32,
+    /// Width in px of the picture that the camera sent.
+    pub source_width: u32,
+    /// Height of that in px.
+    pub source_height: u32,
+    /// Source px per picture px.
+    pub scale_x: f32,
+    /// See `scale_x`.
+    pub scale_y: f32,
+    /// In source px.
+    pub offset_x: f32,
+    /// See `offset_x`.
+    pub offset_y: f32,
+}
+
+impl View {
+    /// The picture is the camera's own.
+    #[must_use]
+    pub fn whole(width: u32, height: u32) -> Self {
+        Self { width, height, source_width: width, source_height: height, scale_x: 1.0, scale_y: 1.0, offset_x: 0.0, offset_y: 0.0 }
+    }
+
+    pub(crate) fn to_words(self) -> [u64; 4] {
+        let two = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        let floats = |low: f32, high: f32| two(low.to_bits(), high.to_bits());
+        let sizes = [two(self.width, self.height), two(self.source_width, self.source_height)];
+        [sizes[0], sizes[1], floats(self.scale_x, self.scale_y), floats(self.offset_x, self.offset_y)]
+    }
+
+    pub(crate) fn from_words([size, source, scale, offset]: [u64; 4]) -> Self {
+        let two = |word: u64| (word as u32, (word >> 32) as u32);
+        let floats = |word: u64| (f32::from_bits(word as u32), f32::from_bits((word >> 32) as u32));
+        let ((width, height), (source_width, source_height)) = (two(size), two(source));
+        let ((scale_x, scale_y), (offset_x, offset_y)) = (floats(scale), floats(offset));
+        Self { width, height, source_width, source_height, scale_x, scale_y, offset_x, offset_y }
+    }
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::whole(0, 0)
+    }
+}
+
 /// What a message about a frame says in columns of its own; kept beside the pixels too, so that a lost message can be rebuilt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FrameMeta {
     /// Camera id.
     pub source: SourceName,
@@ -95,6 +145,8 @@ pub struct FrameMeta {
     pub pts_ns: i64,
     /// Wall clock at capture, ns since the Unix epoch.
     pub captured_ns: i64,
+    /// Its size and place.
+    pub view: View,
 }
 
 #[cfg(test)]
@@ -114,5 +166,22 @@ mod tests {
         scribbled = name.to_words();
         scribbled[1] = u64::MAX;
         assert_eq!(SourceName::from_words(&scribbled), None);
+    }
+
+    #[test]
+    fn a_view_survives_the_shared_page() {
+        let view = View {
+            width: 1,
+            height: u32::MAX,
+            source_width: 1920,
+            source_height: 1080,
+            scale_x: 2.0,
+            scale_y: f32::MIN_POSITIVE,
+            offset_x: -0.0,
+            offset_y: -4.0,
+        };
+        let back = View::from_words(view.to_words());
+        assert_eq!(back, view);
+        assert!(back.offset_x.is_sign_negative());
     }
 }

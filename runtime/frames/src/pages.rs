@@ -4,7 +4,7 @@
 //! descriptor page, in u64:  0 magic  1..3 pool id  3 slots  4 slot bytes  5 slot stride  6 ring length  7 mode
 //!                           8 head = next seq
 //!                           64 ring: ring length x { seq + 1 (0: being written), generation << 32 | slot }
-//!                           then per slot a record of 40: version (odd: being written), handle 24, frame, pts, captured, source 9
+//!                           then per slot a record of 48: version (odd: being written), handle 24, frame, pts, captured, source 9, view 4
 //! lease page, lines of 64 bytes:  0 futex  1 waiters  2..30 cursor of each consumer  30.. slot words
 //! ```
 
@@ -16,14 +16,14 @@ use rustix::time::Timespec;
 
 use crate::config::MAX_CONSUMERS;
 use crate::shm::SharedMemory;
-use crate::{FrameMeta, Handle, Mode, PoolId, SourceName};
+use crate::{FrameMeta, Handle, Mode, PoolId, SourceName, View};
 
 const PAGE: usize = 4096;
 const LINE: usize = 8;
 const MAGIC: u64 = u64::from_le_bytes(*b"GFDESC01");
 const HEAD: usize = 8;
 const RING: usize = 64;
-const RECORD: usize = 40;
+const RECORD: usize = 48;
 const CURSORS: usize = 2 * LINE;
 const SLOTS: usize = CURSORS + MAX_CONSUMERS * LINE;
 
@@ -123,7 +123,7 @@ impl DescriptorPage {
         record[0].store(version, Ordering::Relaxed);
         fence(Ordering::Release);
         let meta_words = [meta.frame, meta.pts_ns as u64, meta.captured_ns as u64];
-        let values = handle.to_words().into_iter().chain(meta_words).chain(meta.source.to_words());
+        let values = handle.to_words().into_iter().chain(meta_words).chain(meta.source.to_words()).chain(meta.view.to_words());
         for (word, value) in record[1..].iter().zip(values) {
             word.store(value, Ordering::Relaxed);
         }
@@ -152,11 +152,13 @@ impl DescriptorPage {
         let handle = Handle::from_words(&std::array::from_fn(|i| at(1 + i)));
         let (frame, pts_ns, captured_ns) = (at(25), at(26) as i64, at(27) as i64);
         let source = std::array::from_fn(|i| at(28 + i));
+        let view = std::array::from_fn(|i| at(37 + i));
         fence(Ordering::Acquire);
         if before % 2 == 1 || record[0].load(Ordering::Relaxed) != before {
             return None;
         }
-        Some((handle, FrameMeta { source: SourceName::from_words(&source)?, frame, pts_ns, captured_ns }))
+        let (source, view) = (SourceName::from_words(&source)?, View::from_words(view));
+        Some((handle, FrameMeta { source, frame, pts_ns, captured_ns, view }))
     }
 
     /// The handle of frame `seq`; `None` when the ring or the slot has moved on.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -276,10 +276,28 @@ impl Pool {
         self.inner().stats()
     }
 
+    /// A look at the counters that does not keep the pool open.
+    #[must_use]
+    pub fn watch(&self) -> PoolWatch {
+        PoolWatch(Arc::downgrade(self.inner()))
+    }
+
     /// Ends the pool: no slot can be taken any more on either side, the socket is gone, consumers unmap. What consumers hold
     /// stays readable for them until they drop it. Does not wait for anybody: see [`Pool::drain`]. Idempotent.
     pub fn close(&self) {
         self.0.close();
+    }
+}
+
+/// Sees a pool's counters for as long as its memory is there; see [`Pool::watch`].
+#[derive(Clone)]
+pub struct PoolWatch(Weak<Inner>);
+
+impl PoolWatch {
+    /// Node and port, and the counters. `None` once the pool is gone.
+    #[must_use]
+    pub fn stats(&self) -> Option<(String, PoolStats)> {
+        self.0.upgrade().map(|inner| (inner.output().to_owned(), inner.stats()))
     }
 }
 
@@ -314,6 +332,12 @@ impl Guard {
             }
         }
         self.inner.leases.notify();
+    }
+}
+
+impl fmt::Debug for PoolWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PoolWatch({})", self.0.upgrade().map_or("gone".to_owned(), |inner| inner.output().to_owned()))
     }
 }
 

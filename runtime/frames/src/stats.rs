@@ -57,6 +57,8 @@ pub struct ClientPoolStats {
     pub output: String,
     /// Its mode.
     pub mode: Mode,
+    /// Frames that the pool has published since this process began, told of or not.
+    pub published: u64,
     /// Different seqs that a handle or the descriptor ring told of.
     pub seen: u64,
     /// Seqs below the newest seen one that nothing told of.

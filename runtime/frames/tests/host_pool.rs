@@ -21,7 +21,7 @@ fn a_frame_is_read_as_it_was_written_with_its_layout_and_metadata() {
     for (i, byte) in loaned.bytes_mut().iter_mut().enumerate() {
         *byte = (i % 251) as u8;
     }
-    let meta = FrameMeta { source: SourceName::new("gate").unwrap(), frame: 7, pts_ns: -40, captured_ns: 5 };
+    let meta = FrameMeta { source: SourceName::new("gate").unwrap(), frame: 7, pts_ns: -40, captured_ns: 5, view: View::whole(853, 479) };
     let published = loaned.fill(layout).unwrap().publish(&meta);
 
     let client = client(&dir.0, "resize", 2);

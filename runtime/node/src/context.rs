@@ -1,8 +1,11 @@
+use crate::stats::{MadeStats, ReadStats};
 use crate::topology::Topology;
 use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, RUNTIME_DIR_ENV};
 use gantry_contract::{Contract, ParamError, ParamSet};
-use gantry_frames::{Client, ClientConfig, ConsumerSpec, Mode, Pool, PoolConfig, StopFlag};
+use gantry_frames::{Client, ClientConfig, ConsumerSpec, Mode, Pool, PoolConfig, PoolWatch, StopFlag};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Slots that a consumer may hold at once unless it says otherwise; part of the sizing rule of live pools.
@@ -23,6 +26,8 @@ pub struct Context {
     pub run_dir: Option<PathBuf>,
     runtime_dir: PathBuf,
     topology: Topology,
+    client: Arc<OnceLock<Client>>,
+    pools: Arc<Mutex<Vec<PoolWatch>>>,
 }
 
 impl Context {
@@ -42,6 +47,8 @@ impl Context {
             run_dir: std::env::var_os(RUN_DIR_ENV).map(PathBuf::from),
             runtime_dir: base.join(dataflow_id),
             topology,
+            client: Arc::default(),
+            pools: Arc::default(),
         })
     }
 
@@ -54,6 +61,8 @@ impl Context {
             run_dir: None,
             runtime_dir: dir.to_owned(),
             topology: Topology::default(),
+            client: Arc::default(),
+            pools: Arc::default(),
         }
     }
 
@@ -99,15 +108,35 @@ impl Context {
             consumers: self.consumers(output).iter().map(spec).collect(),
             grace: GRACE,
         };
-        Pool::create(config).map_err(|e| Fault::from(e).context(format!("pool of output `{output}`")))
+        let pool = Pool::create(config).map_err(|e| Fault::from(e).context(format!("pool of output `{output}`")))?;
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool.watch());
+        Ok(pool)
     }
 
-    /// The reader's side of all pools, holding at most `max_held` buffers at once.
+    /// What the buffers of this node have come to: made by it, and read by it.
+    pub(crate) fn buffer_stats(&self) -> (BTreeMap<String, MadeStats>, BTreeMap<String, ReadStats>) {
+        let (mut made, mut read) = (BTreeMap::<String, MadeStats>::new(), BTreeMap::<String, ReadStats>::new());
+        for (output, pool) in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(PoolWatch::stats) {
+            made.entry(output).or_default().add(&pool);
+        }
+        for pool in self.client.get().map(Client::stats).unwrap_or_default() {
+            read.entry(pool.output.clone()).or_default().add(&pool);
+        }
+        (made, read)
+    }
+
+    /// The reader's side of all pools, holding at most `max_held` buffers at once. A node has one: the first call decides.
     ///
     /// # Errors
     /// None today; joining happens at the first handle of each pool.
     pub fn client(&self, max_held: u32) -> Result<Client, Fault> {
-        Ok(Client::new(ClientConfig { runtime_dir: self.runtime_dir.clone(), name: self.node_id.clone(), max_held }))
+        let config = || ClientConfig { runtime_dir: self.runtime_dir.clone(), name: self.node_id.clone(), max_held };
+        Ok(self.client.get_or_init(|| Client::new(config())).clone())
+    }
+
+    /// The client that the node has made, if it reads buffers.
+    pub(crate) fn made_client(&self) -> Option<&Client> {
+        self.client.get()
     }
 
     /// Checks what the graph says against the contract.

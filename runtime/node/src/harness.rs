@@ -1,10 +1,12 @@
+use crate::delivery::Delivery;
 use crate::outputs::add;
 use crate::scheduling::prefer_throughput;
 use crate::topology::Topology;
-use crate::{Context, Fault, Input, NodeStats, Outputs, Stage, Work};
+use crate::{Context, Edge, Fault, Input, NodeStats, Outputs, Stage, Work};
+use arrow_array::ArrayRef;
 use dora_node_api::{DoraNode, Event, EventStream, StopCause};
 use gantry_contract::{Contract, ParamSet};
-use gantry_frames::StopFlag;
+use gantry_frames::{Mode, StopFlag};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -15,6 +17,8 @@ use tracing::{debug, error, info, warn};
 const EVENT_QUEUE: usize = 4096;
 /// How much later than its producers a node may hear of a stop.
 const STOP_ARRIVES: Duration = Duration::from_millis(300);
+/// How long a node has nothing to do before it looks for frames whose messages were lost.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Shortest time between two writes of the statistics.
 const STATS_EVERY: Duration = Duration::from_secs(1);
 
@@ -108,6 +112,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
     let stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), ..Default::default() };
     let mut node = Running::<S> {
+        delivery: delivery(contract, &context),
         contract,
         stage: S::open(params.to().map_err(|e| named(e.into()))?, &context).map_err(named)?,
         params,
@@ -115,6 +120,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
         had_inputs: !context.inputs().is_empty(),
         out: Outputs::dora(node, stats),
         started: Instant::now(),
+        active: Instant::now(),
         written: None,
         context,
     };
@@ -122,6 +128,14 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let result = node.until_done(&events).or_else(|fault| excused(fault, &node.context.stop));
     node.write_stats(result.is_ok());
     result.map_err(named)
+}
+
+/// In lossless mode, the check that every row comes once and in order.
+fn delivery(contract: &Contract, context: &Context) -> Option<Delivery> {
+    let message = |edge: &Edge| contract.input_port(&edge.input).map(|port| port.message.to_string());
+    let inputs: Vec<(&Edge, String)> = context.inputs().iter().filter_map(|edge| Some((edge, message(edge)?))).collect();
+    let named = inputs.iter().map(|(edge, message)| (&*edge.input, &**message, format!("{}/{}", edge.from_node, edge.from_output)));
+    (context.mode == Mode::Lossless).then(|| Delivery::new(named))
 }
 
 /// After `dora stop` a node ends when it is told to, and takes its pools along; one that is still in the middle of a frame then finds
@@ -176,6 +190,7 @@ fn pump(mut events: EventStream, stop: StopFlag) -> Result<Receiver<Event>, Faul
 }
 
 struct Running<'a, S: Stage> {
+    delivery: Option<Delivery>,
     contract: &'a Contract,
     context: Context,
     stage: S,
@@ -184,6 +199,8 @@ struct Running<'a, S: Stage> {
     open_inputs: BTreeSet<String>,
     had_inputs: bool,
     started: Instant,
+    /// When it last had something to do.
+    active: Instant,
     written: Option<Instant>,
 }
 
@@ -199,8 +216,12 @@ impl<S: Stage> Running<'_, S> {
             let event = match events.try_recv() {
                 Ok(event) => Some(event),
                 Err(_) if self.context.stop.is_set() => None,
+                Err(_) if self.handle_overdue()? => continue,
                 Err(_) => match self.stage.work(&mut self.out)? {
-                    Work::Again => continue,
+                    Work::Again => {
+                        self.active = Instant::now();
+                        continue;
+                    }
                     Work::Done => break,
                     Work::Idle => events.recv().ok(),
                     Work::After(time) => match events.recv_timeout(time) {
@@ -231,13 +252,23 @@ impl<S: Stage> Running<'_, S> {
                     return Err(Fault::new(format!("input `{id}` takes `{}`, the message is `{found}`", port.message))
                         .hint("`gantry check` shows the types of every edge"));
                 }
-                let input = Input::new(id.to_string(), port.name.to_string(), data.into_inner());
-                add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
                 add(&mut self.out.stats.messages_in, &port.name, 1);
-                self.stage.on_input(&input, &mut self.out)?;
+                let array = data.into_inner();
+                let arrays = match &mut self.delivery {
+                    Some(delivery) => delivery.take(&id, array, self.context.made_client(), &mut self.out),
+                    None => vec![array],
+                };
+                for array in arrays {
+                    self.deliver(&id, array)?;
+                }
             }
             Event::InputClosed { id } => {
                 debug!(input = %id, "input closed");
+                if let Some(delivery) = self.delivery.as_mut().filter(|_| !self.context.stop.is_set()) {
+                    for array in delivery.close(&id, self.context.made_client(), &mut self.out)? {
+                        self.deliver(&id, array)?;
+                    }
+                }
                 self.open_inputs.remove(id.as_str());
                 if self.had_inputs && self.open_inputs.is_empty() {
                     return Ok(Flow::End);
@@ -260,7 +291,31 @@ impl<S: Stage> Running<'_, S> {
         Ok(Flow::Go)
     }
 
+    /// Handles what no message told of; whether there was something.
+    fn handle_overdue(&mut self) -> Result<bool, Fault> {
+        // Below that a message is more likely under way than lost.
+        let Some(delivery) = self.delivery.as_mut().filter(|_| self.active.elapsed() >= LOOK_AFTER) else { return Ok(false) };
+        let found = delivery.overdue(self.context.made_client(), &mut self.out);
+        let any = !found.is_empty();
+        for (id, array) in found {
+            self.deliver(&id, array)?;
+        }
+        Ok(any)
+    }
+
+    fn deliver(&mut self, id: &str, array: ArrayRef) -> Result<(), Fault> {
+        let Some(port) = self.contract.input_port(id) else { return Ok(()) };
+        let input = Input::new(id.to_owned(), port.name.to_string(), array);
+        add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
+        let handled = self.stage.on_input(&input, &mut self.out);
+        self.active = Instant::now();
+        handled
+    }
+
     fn on_tick(&mut self) -> Result<(), Fault> {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_tick()?;
+        }
         self.stage.on_tick(&mut self.out)?;
         if self.written.is_none_or(|t| t.elapsed() >= STATS_EVERY) {
             self.write_stats(false);
@@ -293,6 +348,7 @@ impl<S: Stage> Running<'_, S> {
     fn write_stats(&mut self, ended: bool) {
         self.written = Some(Instant::now());
         let Some(dir) = self.context.run_dir.clone() else { return };
+        (self.out.stats.buffers_made, self.out.stats.buffers_read) = self.context.buffer_stats();
         self.out.stats.measure(self.started);
         self.out.stats.ended = ended;
         if let Err(e) = self.out.stats.write(&dir) {

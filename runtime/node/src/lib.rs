@@ -10,7 +10,9 @@
 //! ```
 
 mod context;
+mod delivery;
 mod fault;
+mod frames;
 mod harness;
 mod input;
 mod outputs;
@@ -22,10 +24,11 @@ mod writer;
 
 pub use context::Context;
 pub use fault::Fault;
+pub use frames::frame_row;
 pub use harness::run;
 pub use input::Input;
 pub use outputs::Outputs;
-pub use stats::{NodeStats, STATS_DIR};
+pub use stats::{MadeStats, NodeStats, ReadStats, STATS_DIR};
 pub use topology::{Consumer, Edge};
 pub use writer::{Encoded, Writer};
 

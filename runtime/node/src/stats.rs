@@ -1,5 +1,6 @@
 //! Statistics of one node, written as JSON into the run folder twice a second.
 
+use gantry_frames::{ClientPoolStats, PoolStats};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +26,12 @@ pub struct NodeStats {
     pub messages_out: BTreeMap<String, u64>,
     /// Counters of the node's own (`decode_errors`, `gaps`, ...).
     pub counters: BTreeMap<String, u64>,
+    /// Buffers that it made, by output (`decode/frames`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub buffers_made: BTreeMap<String, MadeStats>,
+    /// Buffers that it read, by the producer's output.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub buffers_read: BTreeMap<String, ReadStats>,
     /// Seconds since the start.
     pub uptime_s: f64,
     /// CPU seconds of the process.
@@ -33,6 +40,59 @@ pub struct NodeStats {
     pub peak_rss_bytes: u64,
     /// Whether the node has ended.
     pub ended: bool,
+}
+
+/// The pools of one output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeStats {
+    /// Frames published.
+    pub published: u64,
+    /// Waits for a free slot.
+    pub waits: u64,
+    /// Time in those waits, ns.
+    pub waited_ns: u64,
+    /// Slots.
+    pub slots: u64,
+    /// Slots put aside because a shared word was scribbled over.
+    pub quarantined: u64,
+    /// Consumers whose leases were taken back after their death.
+    pub reaps: u64,
+}
+
+/// One output as this node read it. `published = used + stale + dropped`, exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadStats {
+    /// Frames that the producer published since this node joined.
+    pub published: u64,
+    /// Frames taken at least once.
+    pub used: u64,
+    /// Frames whose slot was written again before they could be taken.
+    pub stale: u64,
+    /// Frames that were never asked for: dropped by a queue, or passed over by the node. What still waits counts here too.
+    pub dropped: u64,
+    /// Frames refused because as many were held as the producer allows.
+    pub refused: u64,
+}
+
+impl MadeStats {
+    pub(crate) fn add(&mut self, pool: &PoolStats) {
+        self.published += pool.published;
+        self.waits += pool.waits;
+        self.waited_ns += pool.waited_ns;
+        self.slots += u64::from(pool.slots);
+        self.quarantined += u64::from(pool.quarantined_slots);
+        self.reaps += pool.consumers.iter().map(|consumer| consumer.reaps).sum::<u64>();
+    }
+}
+
+impl ReadStats {
+    pub(crate) fn add(&mut self, pool: &ClientPoolStats) {
+        self.published += pool.published;
+        self.used += pool.used;
+        self.stale += pool.stale;
+        self.dropped += pool.published.saturating_sub(pool.used + pool.stale);
+        self.refused += pool.refused;
+    }
 }
 
 impl NodeStats {

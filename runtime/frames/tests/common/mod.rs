@@ -75,6 +75,7 @@ pub fn publish(pool: &Pool, mut loaned: Loaned) -> Published {
         frame: 1000 + seq,
         pts_ns: 40_000_000 * seq as i64,
         captured_ns: 1_700_000_000_000_000_000 + seq as i64,
+        view: View::whole(WIDTH, HEIGHT),
     };
     let published = loaned.fill(Layout::gray8(WIDTH, HEIGHT).unwrap()).unwrap().publish(&meta);
     assert_eq!(published.seq, seq);

@@ -43,7 +43,13 @@ pub fn client(dir: &Path, name: &str) -> Client {
 
 /// What is said about frame `frame`.
 pub fn meta(source: &str, frame: u64) -> Result<FrameMeta, Fault> {
-    Ok(FrameMeta { source: SourceName::new(source)?, frame, pts_ns: frame as i64 * 33_333_333, captured_ns: frame as i64 * 33_333_333 })
+    Ok(FrameMeta {
+        source: SourceName::new(source)?,
+        frame,
+        pts_ns: frame as i64 * 33_333_333,
+        captured_ns: frame as i64 * 33_333_333,
+        ..FrameMeta::default()
+    })
 }
 
 /// The message of a frame, as `decode` sends it.
