@@ -197,6 +197,11 @@ impl Checker<'_> {
         }
     }
 
+    /// The mode that `node` runs in.
+    fn mode<'b>(&'b self, node: &'b NodeSpec) -> &'b str {
+        node.env.iter().chain(&self.graph.env).find(|(name, _)| name.as_str() == "GANTRY_MODE").map_or("lossless", |(_, mode)| mode)
+    }
+
     fn data_inputs(&self) -> impl Iterator<Item = &InputSpec> {
         self.node.inputs.iter().filter(|i| !matches!(i.origin, Origin::Dora(_)))
     }
@@ -248,9 +253,15 @@ impl Checker<'_> {
                     );
                     faults.push(self.fault(&place, what).hint(format!("connect an output that sends `{}`", port.message)));
                 }
+                let has_handles = matches!(port.message.as_ref(), "frames/v1" | "crops/v1");
+                let (mode, their_mode) = (self.mode(self.node), self.mode(source));
+                if mode != their_mode && has_handles {
+                    let what = format!("`{}` reads buffers in {mode} mode that `{from}` makes in {their_mode} mode", self.node.id);
+                    faults.push(self.fault(&place, what).hint("set `GANTRY_MODE` once, in the `env` at the top of the graph"));
+                }
                 let here = self.node.machine.as_deref().unwrap_or_default();
                 let there = source.machine.as_deref().unwrap_or_default();
-                if here != there && matches!(port.message.as_ref(), "frames/v1" | "crops/v1") {
+                if here != there && has_handles {
                     let what = format!("buffer handles cannot cross machines: `{from}` runs on `{there}`, `{}` on `{here}`", self.node.id);
                     faults.push(
                         self.fault(&place, what)
