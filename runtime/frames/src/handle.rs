@@ -427,6 +427,19 @@ mod tests {
     }
 
     #[test]
+    fn names_are_written_in_full() {
+        let id = PoolId(std::array::from_fn(|i| 0x10 * i as u8 + 0x0f));
+        assert_eq!(id.to_string(), "0f1f2f3f4f5f6f7f8f9fafbfcfdfefff");
+        assert_eq!(format!("{id:?}"), "PoolId(0f1f2f3f4f5f6f7f8f9fafbfcfdfefff)");
+    }
+
+    #[test]
+    fn the_bytes_of_a_handle_are_those_it_was_made_of() {
+        let bytes: [u8; HANDLE_BYTES] = std::array::from_fn(|i| i as u8);
+        assert_eq!(*Handle::from_bytes(bytes).as_bytes(), bytes);
+    }
+
+    #[test]
     fn another_length_is_no_handle() {
         assert_eq!(Handle::from_bytes(&[0; 191]), Err(HandleError::Length { found: 191 }));
         assert_eq!(Handle::from_bytes(&[][..]), Err(HandleError::Length { found: 0 }));
