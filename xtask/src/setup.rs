@@ -10,11 +10,16 @@ const DORA: &str = "dora-rs-cli==1.1.0";
 const ONNXRUNTIME: &str = "onnxruntime==1.32.0";
 /// Compiles the CUDA kernels, without a GPU. Its code runs on drivers of CUDA 12 from that of 12.0 on.
 const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
-/// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files.
+/// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
+/// GStreamer's RTSP server for the tests of cameras.
 const PACKAGES: &[&str] = &[
     "clang",
     "ffmpeg",
     "g++",
+    "gir1.2-gst-rtsp-server-1.0",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
     "libavcodec-dev",
     "libavdevice-dev",
     "libavfilter-dev",
@@ -24,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "libswresample-dev",
     "libswscale-dev",
     "pkg-config",
+    "python3-gi",
 ];
 
 /// Installs what is missing.

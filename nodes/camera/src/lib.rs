@@ -1,7 +1,7 @@
 //! Opens one source, demuxes it and sends encoded packets. It never decodes, and it alone holds the address and its password.
 //!
-//! Packets keep a number from 0. `decode` says in `credit` which one it expects next: everything before that is done with and
-//! forgotten here, everything after it is kept and sent again when asked for. So a lost message costs a moment, never a packet.
+//! Packets have numbers without holes. `decode` says in `credit` which one it expects next: everything before that is done with
+//! and forgotten here, everything after it is kept and sent again when asked for. So a lost message costs a moment, never a packet.
 //! A file ends with an end row; the node exits when that one is acknowledged too.
 //!
 //! ```yaml
@@ -13,22 +13,47 @@
 //!   outputs: [packets]
 //!   env: { SOURCE: ../tests/clips/gate_day.mp4, NAME: gate }
 //! ```
+//!
+//! **Live mode** (`GANTRY_MODE: live`). A stream (`rtsp`, `rtsps`, `http`, `https`) is read by a thread of its own and never waits for
+//! the graph: when the graph cannot follow, everything up to the next key frame is dropped and counted (`packets_dropped`). It is
+//! taken for lost when it ends, fails, or sends nothing for `STALL_TIMEOUT_MS`, and is then called again, first after 0.1 s, then
+//! with waits that double up to `RETRY_MS`; after a refused password only every `REFUSED_RETRY_MS`. Packets before the first key
+//! frame of a connection are dropped (`packets_before_keyframe`). Media time is the clock on the wall, spaced by the camera's own times,
+//! and goes on over reconnects, jumps (`pts_jumps`) and restarts. A file with `PACE: realtime` plays the part of such a camera, again
+//! and again with `REPEAT: true`.
+//!
+//! **Passwords.** `CREDENTIALS_FILE` names a file of mode 0600, `CREDENTIALS_ENV` an environment variable of dora's daemon; either
+//! holds `user:password`. No message, log or statistic shows them.
+//!
+//! In lossless mode a stream is read like a file: the other end has to wait, and its end is the end.
 
+mod address;
+mod backlog;
+mod backoff;
 mod contract;
+mod file;
+mod live;
+mod live_clock;
+mod reader;
 mod window;
 
+pub use address::Address;
 pub use contract::CONTRACT;
 pub use window::Window;
 
-use gantry_media::{Demuxer, OpenOptions, StreamInfo, VideoPacket};
+use file::File;
+use gantry_frames::Mode;
+use gantry_media::{OpenOptions, StreamInfo};
 use gantry_messages::{CreditRow, PacketRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
+use live::Live;
+use reader::Plan;
 use serde::Deserialize;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tracing::{info, warn};
+use std::time::{Duration, Instant};
+use tracing::debug;
 
 /// Bytes of packets in one message at most: dora's daemon path is slow for messages of several MB.
-const GROUP_BYTES: usize = 1 << 20;
+pub(crate) const GROUP_BYTES: usize = 1 << 20;
 /// Time without an answer of `decode` after which the oldest unacknowledged packet is sent again.
 const POKE_AFTER: Duration = Duration::from_secs(3);
 
@@ -39,9 +64,19 @@ pub struct Params {
     source: String,
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    credentials_file: Option<String>,
+    #[serde(default)]
+    credentials_env: Option<String>,
+    transport: Transport,
     start_s: f64,
     seconds: f64,
     pace: Pace,
+    repeat: bool,
+    open_timeout_ms: u64,
+    stall_timeout_ms: u64,
+    retry_ms: u64,
+    refused_retry_ms: u64,
     window_packets: u32,
     window_mb: u32,
     group_packets: usize,
@@ -57,25 +92,57 @@ pub enum Pace {
     Realtime,
 }
 
+/// What RTSP sends its packets over.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// What a source gives at once: rows without camera and number.
+pub(crate) struct Batch {
+    rows: Vec<PacketRow>,
+    next: Next,
+}
+
+/// When to ask a source again.
+pub(crate) enum Next {
+    Now,
+    After(Duration),
+    /// Never: it is at its end.
+    End,
+}
+
+enum Feed {
+    File(Box<File>),
+    Live(Live),
+}
+
+impl Feed {
+    fn read(&mut self, count: usize, out: &mut Outputs) -> Result<Batch, Fault> {
+        match self {
+            Self::File(file) => file.read(count, out),
+            Self::Live(live) => Ok(live.read(count, out)),
+        }
+    }
+
+    fn info(&self) -> &StreamInfo {
+        match self {
+            Self::File(file) => file.info(),
+            Self::Live(live) => live.info(),
+        }
+    }
+}
+
 /// The node.
 pub struct Camera {
-    demuxer: Demuxer,
     name: String,
+    feed: Feed,
     window: Window,
     group: usize,
-    pace: Pace,
-    is_file: bool,
-    start_ns: i64,
-    end_ns: i64,
-    started: Option<Instant>,
-    /// Read, but its time has not come (`pace: realtime`).
-    waiting: Option<VideoPacket>,
-    info_sent: bool,
     at_end: bool,
-    whole_file: bool,
     last_answer: Instant,
-    reported: bool,
-    corrupt_counted: u64,
 }
 
 impl Stage for Camera {
@@ -83,55 +150,35 @@ impl Stage for Camera {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let name = params.name.unwrap_or_else(|| context.node_id.clone());
-        let mut demuxer = Demuxer::open(&params.source, &OpenOptions::default()).map_err(media_fault)?;
-        let info = demuxer.info().clone();
-        info!(
-            camera = name,
-            source = demuxer.name(),
-            codec = info.codec,
-            width = info.width,
-            height = info.height,
-            fps = info.fps,
-            "opened"
-        );
-        let ns = |seconds: f64| (seconds * 1e9).round() as i64;
-        let (start_ns, end_ns) = (ns(params.start_s), ns(params.start_s).saturating_add(ns(params.seconds)));
-        if start_ns > 0 {
-            if let Some(length) = info.duration_ns.filter(|d| *d <= start_ns) {
-                return Err(Fault::new(format!(
-                    "`{}` is {:.3} s long, reading was to start at {:.3} s",
-                    demuxer.name(),
-                    length as f64 / 1e9,
-                    params.start_s
-                ))
-                .hint("set a smaller `START_S` (`--start`)"));
+        let name = params.name.clone().unwrap_or_else(|| context.node_id.clone());
+        let address = Address::new(&params.source, params.credentials_file.as_deref(), params.credentials_env.as_deref())?;
+        let max_bytes = params.window_mb as usize * 1_000_000;
+        let live = context.mode == Mode::Live && (!address.is_file() || params.pace == Pace::Realtime);
+        let (feed, first) = if live {
+            if params.start_s > 0.0 || params.seconds < 1e9 {
+                return Err(Fault::new("`START_S` and `SECONDS` are for files that are read once, this is a live source")
+                    .hint("leave them out, or set `GANTRY_MODE: lossless`"));
             }
-            if let Err(e) = demuxer.seek(start_ns) {
-                warn!(camera = name, error = %e, "cannot seek, reading from the start instead");
-            }
-        }
-        if end_ns <= start_ns {
-            return Err(Fault::new("`SECONDS` is 0: nothing would be read").hint("leave `SECONDS` out to read to the end"));
-        }
-        let whole_file = params.start_s == 0.0 && info.duration_ns.is_none_or(|d| d <= end_ns);
+            // Above all numbers of a process that was here before this one: `decode` knows new packets from old.
+            let first = u64::try_from(reader::now_ns() / 1_000_000).unwrap_or(0);
+            (Feed::Live(Live::start(plan(&name, &params, address))?), first)
+        } else {
+            let options = OpenOptions {
+                options: options(&params, &address),
+                open_timeout: timeout(params.open_timeout_ms, &address),
+                read_timeout: timeout(params.stall_timeout_ms, &address),
+                interrupt: None,
+            };
+            let file = File::open(&name, &address, &options, params.start_s, params.seconds, params.pace)?;
+            (Feed::File(Box::new(file)), 0)
+        };
         Ok(Self {
-            is_file: !params.source.contains("://") || params.source.starts_with("file:"),
-            demuxer,
-            window: Window::new(params.window_packets, params.window_mb as usize * 1_000_000),
-            group: params.group_packets,
-            pace: params.pace,
             name,
-            start_ns,
-            end_ns,
-            started: None,
-            waiting: None,
-            info_sent: false,
+            feed,
+            window: Window::starting_at(first, params.window_packets, max_bytes),
+            group: params.group_packets,
             at_end: false,
-            whole_file,
             last_answer: Instant::now(),
-            reported: false,
-            corrupt_counted: 0,
         })
     }
 
@@ -141,10 +188,17 @@ impl Stage for Camera {
                 continue;
             }
             self.last_answer = Instant::now();
-            self.window.on_credit(&row).map_err(|e| {
-                Fault::new(format!("camera `{}`: {e}", self.name))
-                    .hint("`decode` was restarted in the middle of a file; start the run again")
-            })?;
+            match (self.window.on_credit(&row), &self.feed) {
+                (Ok(()), _) => {}
+                (Err(lost), Feed::Live(_)) => {
+                    debug!(camera = self.name, "{lost}: `decode` goes on with the next one");
+                    continue;
+                }
+                (Err(lost), Feed::File(_)) => {
+                    return Err(Fault::new(format!("camera `{}`: {lost}", self.name))
+                        .hint("`decode` was restarted in the middle of a file; start the run again"));
+                }
+            }
             if row.resend {
                 out.count("resent_packets", self.window.unacknowledged() as u64);
                 self.resend(usize::MAX, out)?;
@@ -162,13 +216,25 @@ impl Stage for Camera {
         }
         // A message costs the same for one packet and for eight: wait until a whole group fits.
         let room = self.window.room();
-        if room == 0 || (room < self.group && self.window.unacknowledged() > 0) {
+        let is_live = matches!(self.feed, Feed::Live(_));
+        if room == 0 || (!is_live && room < self.group && self.window.unacknowledged() > 0) {
             return Ok(Work::Idle);
         }
-        let wait = self.read_group(room.min(self.group), out)?;
+        let batch = self.feed.read(room.min(self.group), out)?;
+        for row in batch.rows {
+            self.push(row);
+        }
+        let work = match batch.next {
+            Next::Now => Work::Again,
+            Next::After(time) => Work::After(time),
+            Next::End => {
+                self.end(out);
+                Work::Again
+            }
+        };
         out.send("packets", self.window.unsent())?;
         self.window.mark_sent();
-        Ok(wait.map_or(Work::Again, Work::After))
+        Ok(work)
     }
 
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
@@ -190,104 +256,22 @@ impl Stage for Camera {
 }
 
 impl Camera {
-    /// Reads up to `count` packets into the window; the time to wait before the next one, if it is not due.
-    fn read_group(&mut self, count: usize, out: &mut Outputs) -> Result<Option<Duration>, Fault> {
-        let mut bytes = 0;
-        for _ in 0..count {
-            if bytes >= GROUP_BYTES {
-                break;
-            }
-            let packet = match self.waiting.take() {
-                Some(packet) => Some(packet),
-                None => self.demuxer.next_packet().map_err(media_fault)?,
-            };
-            let Some(packet) = packet.filter(|p| !self.is_past_the_end(p)) else {
-                self.end(out);
-                return Ok(None);
-            };
-            if let Some(wait) = self.time_until(&packet) {
-                self.waiting = Some(packet);
-                return Ok(Some(wait));
-            }
-            bytes += packet.data.len();
-            let row = self.row(packet);
-            self.window.push(row);
-        }
-        let corrupt = self.demuxer.stats().corrupt;
-        out.count("corrupt_packets", corrupt - self.corrupt_counted);
-        self.corrupt_counted = corrupt;
-        Ok(None)
-    }
-
-    fn is_past_the_end(&self, packet: &VideoPacket) -> bool {
-        // All later packets are shown after `dts`, so with it the cut is exact whatever the order of decoding.
-        packet.dts_ns.or(packet.pts_ns).is_some_and(|t| t >= self.end_ns)
-    }
-
-    /// How long until a packet is due; none if it is.
-    fn time_until(&mut self, packet: &VideoPacket) -> Option<Duration> {
-        if self.pace == Pace::Max || !self.is_file {
-            return None;
-        }
-        let started = *self.started.get_or_insert_with(Instant::now);
-        let due = packet.dts_ns.or(packet.pts_ns)? - self.start_ns;
-        Duration::from_nanos(u64::try_from(due).ok()?).checked_sub(started.elapsed()).filter(|d| !d.is_zero())
-    }
-
-    fn row(&mut self, packet: VideoPacket) -> PacketRow {
-        let time = packet.pts_ns.or(packet.dts_ns);
-        let outside = time.is_some_and(|t| t < self.start_ns || t >= self.end_ns);
-        let captured_ns = if self.is_file { time.unwrap_or(0) } else { now_ns() };
-        let mut row = PacketRow {
-            source: self.name.clone(),
-            frame: self.window.next(),
-            pts_ns: packet.pts_ns.unwrap_or(i64::MIN),
-            dts_ns: packet.dts_ns.unwrap_or(i64::MIN),
-            captured_ns,
-            keyframe: packet.keyframe,
-            discontinuity: packet.corrupt,
-            discard: packet.discard || outside,
-            data: packet.data,
-            ..PacketRow::default()
-        };
-        if !self.info_sent || packet.info_changed {
-            describe(&mut row, self.demuxer.info());
-            self.info_sent = true;
-        }
-        row
+    fn push(&mut self, row: PacketRow) {
+        let row = PacketRow { source: self.name.clone(), frame: self.window.next(), ..row };
+        self.window.push(row);
     }
 
     fn end(&mut self, out: &mut Outputs) {
-        let corrupt = self.demuxer.stats().corrupt;
-        out.count("corrupt_packets", corrupt - self.corrupt_counted);
-        self.corrupt_counted = corrupt;
         self.at_end = true;
-        let packets = self.window.next();
-        self.window.push(PacketRow { source: self.name.clone(), frame: packets, end: true, ..PacketRow::default() });
-        if self.reported {
-            return;
+        if let Feed::File(file) = &self.feed {
+            file.report(self.window.next(), out);
         }
-        self.reported = true;
-        let promised = if self.whole_file { self.demuxer.info().packets } else { 0 };
-        let missing = promised.saturating_sub(packets);
-        out.count("missing_packets", missing);
-        if corrupt > 0 || missing > 0 {
-            warn!(
-                camera = self.name,
-                source = self.demuxer.name(),
-                packets,
-                corrupt,
-                missing,
-                "the source is damaged; what could be read was read"
-            );
-        } else {
-            info!(camera = self.name, packets, "end of the source");
-        }
+        self.push(PacketRow { end: true, ..PacketRow::default() });
     }
 
     /// The oldest `count` unacknowledged packets once more, in messages of the usual size.
     fn resend(&mut self, count: usize, out: &mut Outputs) -> Result<(), Fault> {
-        let info = self.demuxer.info().clone();
+        let info = self.feed.info().clone();
         let rows = self.window.all();
         let count = count.min(rows.len());
         let rows = &mut rows[..count];
@@ -310,7 +294,34 @@ impl Camera {
     }
 }
 
-fn describe(row: &mut PacketRow, info: &StreamInfo) {
+fn plan(name: &str, params: &Params, address: Address) -> Plan {
+    Plan {
+        camera: name.to_owned(),
+        options: options(params, &address),
+        address,
+        open_timeout: Duration::from_millis(params.open_timeout_ms),
+        stall_timeout: Duration::from_millis(params.stall_timeout_ms),
+        retry: Duration::from_millis(params.retry_ms),
+        refused_retry: Duration::from_millis(params.refused_retry_ms),
+        repeat: params.repeat,
+    }
+}
+
+/// FFmpeg's options for streams. It would look at the first 20 frames to guess their rate; three leave time for a good picture within 2 s.
+fn options(params: &Params, address: &Address) -> Vec<(String, String)> {
+    if address.is_file() {
+        return Vec::new();
+    }
+    let transport = if params.transport == Transport::Udp { "udp" } else { "tcp" };
+    let options = [("rtsp_transport", transport), ("fpsprobesize", "3"), ("buffer_size", "4194304")];
+    options.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+fn timeout(ms: u64, address: &Address) -> Option<Duration> {
+    (!address.is_file()).then(|| Duration::from_millis(ms))
+}
+
+pub(crate) fn describe(row: &mut PacketRow, info: &StreamInfo) {
     row.codec = info.codec.clone();
     row.width = info.width;
     row.height = info.height;
@@ -319,15 +330,11 @@ fn describe(row: &mut PacketRow, info: &StreamInfo) {
     row.extradata = info.extradata.clone();
 }
 
-fn media_fault(error: gantry_media::MediaError) -> Fault {
+pub(crate) fn media_fault(error: gantry_media::MediaError) -> Fault {
     let hint = error.hint();
     let fault = Fault::from(error);
     match hint {
         Some(hint) => fault.hint(hint),
         None => fault,
     }
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_nanos()).ok()).unwrap_or(0)
 }

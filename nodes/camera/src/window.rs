@@ -34,12 +34,12 @@ impl std::fmt::Display for LostPlace {
 }
 
 impl Window {
-    /// At most `max_packets` and about `max_bytes` under way.
+    /// At most `max_packets` and about `max_bytes` under way; packets are numbered from `first`.
     #[must_use]
-    pub fn new(max_packets: u32, max_bytes: usize) -> Self {
+    pub fn starting_at(first: u64, max_packets: u32, max_bytes: usize) -> Self {
         Self {
             rows: VecDeque::new(),
-            acknowledged: 0,
+            acknowledged: first,
             unsent: 0,
             bytes: 0,
             max_packets: u64::from(max_packets),
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn keeps_what_is_not_acknowledged_and_sends_it_again_in_order() {
-        let mut window = Window::new(4, 1000);
+        let mut window = Window::starting_at(0, 4, 1000);
         for frame in 0..4 {
             window.push(packet(frame, 10));
         }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn is_done_only_when_the_end_row_is_acknowledged() {
-        let mut window = Window::new(2, 1000);
+        let mut window = Window::starting_at(0, 2, 1000);
         window.push(packet(0, 1));
         window.push(PacketRow { frame: 1, end: true, ..Default::default() });
         window.mark_sent();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn large_packets_close_the_window_early_but_one_always_fits() {
-        let mut window = Window::new(64, 1000);
+        let mut window = Window::starting_at(0, 64, 1000);
         assert_eq!(window.room(), 64);
         window.push(packet(0, 5000));
         assert_eq!(window.room(), 0);

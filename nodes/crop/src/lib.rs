@@ -29,7 +29,7 @@ pub mod pairing;
 pub use contract::CONTRACT;
 
 use cutting::Cutting;
-use gantry_frames::{AcquireError, Client, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_frames::{AcquireError, Client, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag};
 use gantry_images::{Transform, Yuv};
 use gantry_messages::{BoxXyxy, CropsRow, FrameRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
@@ -86,6 +86,7 @@ pub struct Crop {
     params: Params,
     pool: Pool,
     client: Client,
+    mode: Mode,
     stop: StopFlag,
     cameras: BTreeMap<String, Camera>,
     cutting: Cutting,
@@ -98,6 +99,9 @@ struct Camera {
     pairing: Pairing,
     gate: Gate,
 }
+
+/// Live: frames of a camera that wait for their tracks; their slots have been written again long before.
+const LIVE_FRAMES: usize = 256;
 
 /// The node was told to stop while it waited for a slot.
 struct Stopped;
@@ -112,6 +116,7 @@ impl Stage for Crop {
         Ok(Self {
             pool: context.pool("crops", params.pool_slots, largest.byte_len())?,
             client: context.client(1)?,
+            mode: context.mode,
             stop: context.stop.clone(),
             cameras: BTreeMap::new(),
             cutting: Cutting::default(),
@@ -132,7 +137,14 @@ impl Stage for Crop {
         if input.port == "frames" {
             for row in input.rows::<FrameRow>()? {
                 touch(&row.source);
-                self.cameras.entry(row.source.clone()).or_default().pairing.frame(row);
+                let pairing = &mut self.cameras.entry(row.source.clone()).or_default().pairing;
+                pairing.frame(row);
+                if self.mode == Mode::Live
+                    && let Some(handle) = pairing.take_surplus(LIVE_FRAMES)
+                {
+                    out.count("tracks_missing", 1);
+                    self.used.push(handle);
+                }
             }
         } else {
             for row in input.rows::<TracksRow>()? {
@@ -228,6 +240,10 @@ impl Crop {
                 out.count("frames_stale", 1);
                 return Ok(Ok(row));
             }
+            Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => {
+                out.count("frames_stale", 1);
+                return Ok(Ok(row));
+            }
             Err(e) => return Err(e.into()),
         };
         let image = picture
@@ -289,7 +305,12 @@ impl Crop {
         out.send("crops", &self.rows)?;
         self.rows.clear();
         for handle in self.used.drain(..) {
-            self.client.ack(&handle)?;
+            match self.client.ack(&handle) {
+                Ok(()) => {}
+                // The producer was started again: nobody waits for this.
+                Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => {}
+                Err(e) => return Err(e.into()),
+            }
         }
         Ok(())
     }

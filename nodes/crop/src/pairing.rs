@@ -46,6 +46,12 @@ impl Pairing {
         }
     }
 
+    /// The oldest frame, if more than `most` wait for their tracks: give it back. Live, where tracks may stay away.
+    pub fn take_surplus(&mut self, most: usize) -> Option<Handle> {
+        let (_, row) = if self.frames.len() > most { self.frames.pop_first()? } else { return None };
+        Some(Handle::from_bytes(row.handle))
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -133,6 +139,15 @@ mod tests {
         p.frame(FrameRow { end: true, ..frame(5) });
         p.tracks(TracksRow { end: true, ..tracks(5) });
         assert_eq!(drain(&mut p), ["no frame 4", "end 5"]);
+    }
+
+    #[test]
+    fn frames_whose_tracks_stay_away_are_given_back_oldest_first() {
+        let mut p = Pairing::default();
+        (0..4).for_each(|n| p.frame(frame(n)));
+        assert_eq!(std::iter::from_fn(|| p.take_surplus(2)).count(), 2);
+        p.tracks(tracks(2));
+        assert_eq!(drain(&mut p), ["both 2"]);
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! comes. In lossless mode a full pool makes this node wait, its credit stops, and with it the camera: that is the back
 //! pressure of the whole graph. What is finished is sent before waiting.
 //!
+//! In live mode nothing waits: the oldest frame that nobody holds is overwritten. Decoding starts with a key frame, also after a
+//! restart of this node or of a camera, and frame numbers start at the milliseconds since 1970 of the first frame, so that they
+//! rise over restarts.
+//!
 //! ```yaml
 //! - id: decode_cam0
 //!   path: bin/decode
@@ -154,7 +158,11 @@ impl Stage for Decode {
         while matches!(self.work(out)?, Work::Again) {}
         for index in 0..self.streams.len() {
             if !self.streams[index].ended {
-                warn!(camera = self.streams[index].source, frames = self.streams[index].frames, "the camera went away before its end");
+                warn!(
+                    camera = self.streams[index].source,
+                    frames = self.streams[index].stats().frames,
+                    "the camera went away before its end"
+                );
                 self.end(index, out)?;
             }
         }
@@ -172,12 +180,13 @@ impl Decode {
             Some(index) => index,
             None => {
                 SourceName::new(&row.source).map_err(|e| Fault::from(e).hint("give the camera a shorter `NAME`"))?;
-                self.streams.push(Stream::new(&row.source, input));
+                self.streams.push(Stream::new(&row.source, input, self.context.mode == Mode::Live));
                 self.streams.len() - 1
             }
         };
         let stream = &mut self.streams[index];
-        match stream.order.arrive(row.frame) {
+        let starts = self.context.mode == Mode::Live && row.discontinuity && row.keyframe;
+        match stream.order.arrive(row.frame, starts) {
             Arrival::Queued => stream.queue.push_back(row),
             Arrival::Duplicate => out.count("duplicate_packets", 1),
             Arrival::Gap => {
@@ -207,9 +216,13 @@ impl Decode {
             self.drain_decoder(index, out)?;
             self.open_decoder(index, &row)?;
         }
-        self.reserve(out)?;
-        self.streams[index].send(row).map_err(media_fault)?;
-        self.receive_all(index, out)?;
+        if self.streams[index].passes_over(&row) {
+            out.count("packets_before_keyframe", 1);
+        } else {
+            self.reserve(out)?;
+            self.streams[index].send(row).map_err(media_fault)?;
+            self.receive_all(index, out)?;
+        }
         self.streams[index].uncredited += 1;
         // Half the window early enough that the camera never waits for the answer.
         if self.streams[index].uncredited >= (self.params.window_packets / 4).max(1) {
@@ -363,20 +376,20 @@ impl Decode {
         self.credit(index, out)?;
         let stream = &self.streams[index];
         let stats = stream.stats();
-        if stream.frames == 0 {
+        if stats.frames == 0 {
             return Err(Fault::new(format!("nothing could be decoded from camera `{}` ({} decode errors)", stream.source, stats.errors))
                 .hint("`ffmpeg -v error -i FILE -f null -` shows what is damaged; with `START_S`, start earlier"));
         }
         if stats.errors > 0 || stats.corrupt > 0 {
             warn!(
                 camera = stream.source,
-                frames = stream.frames,
+                frames = stats.frames,
                 decode_errors = stats.errors,
                 corrupt_frames = stats.corrupt,
                 "parts of the video could not be decoded"
             );
         } else {
-            info!(camera = stream.source, frames = stream.frames, direct = stats.direct, "end of the camera");
+            info!(camera = stream.source, frames = stats.frames, direct = stats.direct, "end of the camera");
         }
         Ok(())
     }

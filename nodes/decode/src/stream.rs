@@ -20,19 +20,33 @@ pub enum Arrival {
     Gap,
 }
 
+/// Live: packets without a key frame after which decoding is tried without one: streams with gradual refresh have none.
+const KEY_PATIENCE: u32 = 300;
+
 /// The order of packets: accepts each once, asks for missing ones once per hole. Pure bookkeeping.
 #[derive(Debug, Default)]
 pub struct Order {
     /// Number of the next packet that is accepted.
     expected: u64,
+    /// Live, before the first packet: whichever comes is the first.
+    anywhere: bool,
     asked: Option<u64>,
     /// An answer is due though nothing was decoded.
     answer_due: bool,
 }
 
 impl Order {
-    /// Judges packet number `frame`.
-    pub fn arrive(&mut self, frame: u64) -> Arrival {
+    /// For live cameras, which may have been running before this node.
+    #[must_use]
+    pub fn from_anywhere() -> Self {
+        Self { anywhere: true, ..Self::default() }
+    }
+
+    /// Judges packet number `frame`. `starts`: decoding can start with it, and nothing before it is to come (live).
+    pub fn arrive(&mut self, frame: u64, starts: bool) -> Arrival {
+        if std::mem::take(&mut self.anywhere) || (starts && frame > self.expected) {
+            self.expected = frame;
+        }
         if frame < self.expected {
             self.answer_due = true;
             return Arrival::Duplicate;
@@ -77,12 +91,15 @@ pub struct Stream {
     pub order: Order,
     /// Arrived and not decoded.
     pub queue: VecDeque<PacketRow>,
-    /// Frames given a number so far.
+    /// Number of the next frame.
     pub frames: u64,
     /// Packets decoded since the last credit.
     pub uncredited: u32,
     /// Its end was sent on.
     pub ended: bool,
+    live: bool,
+    /// Live: packets passed over while waiting for a key frame; `None`: not waiting.
+    passed_over: Option<u32>,
     info: StreamInfo,
     decoder: Option<SoftwareDecoder<PoolAllocator>>,
     clock: PtsClock,
@@ -106,11 +123,13 @@ pub struct Picture {
 
 impl Stream {
     /// A camera that nothing is known about yet.
-    pub fn new(source: &str, input: &str) -> Self {
+    pub fn new(source: &str, input: &str, live: bool) -> Self {
         Self {
             source: source.to_owned(),
             input: input.to_owned(),
-            order: Order::default(),
+            order: if live { Order::from_anywhere() } else { Order::default() },
+            live,
+            passed_over: live.then_some(0),
             queue: VecDeque::new(),
             frames: 0,
             uncredited: 0,
@@ -156,6 +175,17 @@ impl Stream {
         Ok(())
     }
 
+    /// Live: whether a packet is to be left out because decoding cannot start with it.
+    pub fn passes_over(&mut self, row: &PacketRow) -> bool {
+        let Some(passed_over) = &mut self.passed_over else { return false };
+        if row.keyframe || row.discontinuity || *passed_over >= KEY_PATIENCE {
+            self.passed_over = None;
+            return false;
+        }
+        *passed_over += 1;
+        true
+    }
+
     /// Gives the next packet to the decoder.
     ///
     /// # Errors
@@ -175,7 +205,8 @@ impl Stream {
             pts_ns,
             dts_ns: time(row.dts_ns),
             keyframe: row.keyframe,
-            corrupt: row.discontinuity,
+            // A live packet after a gap is whole itself.
+            corrupt: row.discontinuity && !self.live,
             discard: row.discard,
             info_changed: false,
             data: row.data,
@@ -199,9 +230,14 @@ impl Stream {
         let Some(decoded) = decoder.receive()? else { return Ok(None) };
         let pts_ns = self.clock.next(decoded.pts_ns);
         let known = decoded.pts_ns.and_then(|pts| self.captured.remove(&pts));
+        let captured_ns = known.unwrap_or(self.last_captured_ns);
+        if self.live && self.frames == 0 {
+            // Above all numbers of a process that was here before this one: its readers go on as if frames were missing.
+            self.frames = u64::try_from(captured_ns / 1_000_000).unwrap_or(0);
+        }
         let frame = self.frames;
         self.frames += 1;
-        Ok(Some(Picture { decoded, frame, pts_ns, captured_ns: known.unwrap_or(self.last_captured_ns) }))
+        Ok(Some(Picture { decoded, frame, pts_ns, captured_ns }))
     }
 
     /// Everything since the first decoder of this camera.
@@ -225,9 +261,10 @@ impl Stream {
         CreditRow { source: self.source.clone(), frame, window, end: self.ended, resend: false }
     }
 
-    /// The camera was started again: its packets count from 0, its frames go on.
+    /// The camera was started again: its packets have other numbers, its frames go on.
     pub fn restart(&mut self) {
-        self.order = Order::default();
+        self.order = if self.live { Order::from_anywhere() } else { Order::default() };
+        self.passed_over = self.live.then_some(0);
         self.queue.clear();
         self.captured.clear();
         if let Some(old) = self.decoder.take() {
@@ -275,25 +312,45 @@ mod tests {
     #[test]
     fn accepts_each_packet_once_and_asks_once_per_hole() {
         let mut order = Order::default();
-        assert_eq!(order.arrive(0), Arrival::Queued);
-        assert_eq!(order.arrive(2), Arrival::Gap);
+        assert_eq!(order.arrive(0, false), Arrival::Queued);
+        assert_eq!(order.arrive(2, false), Arrival::Gap);
         assert!(order.ask());
-        assert_eq!(order.arrive(3), Arrival::Gap);
+        assert_eq!(order.arrive(3, false), Arrival::Gap);
         assert!(!order.ask());
-        assert_eq!(order.arrive(0), Arrival::Duplicate);
+        assert_eq!(order.arrive(0, false), Arrival::Duplicate);
         assert!(order.take_answer_due());
         assert!(!order.take_answer_due());
-        assert_eq!((1..5).map(|n| order.arrive(n)).collect::<Vec<_>>(), [Arrival::Queued; 4]);
-        assert_eq!(order.arrive(7), Arrival::Gap);
+        assert_eq!((1..5).map(|n| order.arrive(n, false)).collect::<Vec<_>>(), [Arrival::Queued; 4]);
+        assert_eq!(order.arrive(7, false), Arrival::Gap);
         assert!(order.ask());
         assert_eq!(order.expected(), 5);
     }
 
     #[test]
+    fn a_live_camera_begins_anywhere_and_goes_on_behind_a_hole_where_it_says_so() {
+        let mut order = Order::from_anywhere();
+        assert_eq!(order.arrive(70, false), Arrival::Queued);
+        assert_eq!(order.arrive(70, true), Arrival::Duplicate);
+        assert_eq!(order.arrive(90, false), Arrival::Gap);
+        assert_eq!((order.arrive(95, true), order.expected()), (Arrival::Queued, 96));
+    }
+
+    #[test]
+    fn live_decoding_starts_with_a_key_frame_or_where_none_is_to_be_had() {
+        let mut stream = Stream::new("cam0", "packets", true);
+        let row = |keyframe, discontinuity| PacketRow { keyframe, discontinuity, ..PacketRow::default() };
+        assert!(stream.passes_over(&row(false, false)));
+        assert!(!stream.passes_over(&row(true, false)) && !stream.passes_over(&row(false, false)));
+        stream.restart();
+        assert_eq!((0..KEY_PATIENCE + 1).filter(|_| stream.passes_over(&row(false, false))).count(), KEY_PATIENCE as usize);
+        assert!(!Stream::new("cam0", "packets", false).passes_over(&row(false, false)));
+    }
+
+    #[test]
     fn credit_leaves_out_what_waits_to_be_decoded() {
-        let mut stream = Stream::new("cam0", "packets");
+        let mut stream = Stream::new("cam0", "packets", false);
         for frame in 0..3 {
-            assert_eq!(stream.order.arrive(frame), Arrival::Queued);
+            assert_eq!(stream.order.arrive(frame, false), Arrival::Queued);
             stream.queue.push_back(PacketRow { frame, ..Default::default() });
         }
         stream.queue.pop_front();

@@ -19,7 +19,7 @@ pub mod operators;
 
 pub use contract::CONTRACT;
 
-use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag};
+use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag};
 use gantry_images::{Rgb, gray_from_rgb};
 use gantry_messages::{Crop, CropsRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
@@ -47,6 +47,7 @@ pub struct Enhance {
     most_crops: usize,
     pool: Pool,
     client: Client,
+    mode: Mode,
     stop: StopFlag,
     rows: Vec<CropsRow>,
     used: Vec<Handle>,
@@ -63,6 +64,7 @@ impl Stage for Enhance {
         Ok(Self {
             pool: context.pool("crops", p.pool_slots, p.max_crop_pixels * variants.len() as u64)?,
             client: context.client(1)?,
+            mode: context.mode,
             stop: context.stop.clone(),
             operators,
             variants,
@@ -122,6 +124,7 @@ impl Enhance {
         let frame = match self.client.acquire(&Handle::from_bytes(crop.handle)) {
             Ok(frame) => frame,
             Err(AcquireError::Stale { .. }) => return Ok(false),
+            Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => return Ok(false),
             Err(e) => return Err(e.into()),
         };
         let image = frame
@@ -177,7 +180,12 @@ impl Enhance {
         out.send("crops", &self.rows)?;
         self.rows.clear();
         for handle in self.used.drain(..) {
-            self.client.ack(&handle)?;
+            match self.client.ack(&handle) {
+                Ok(()) => {}
+                // The producer was started again: nobody waits for this.
+                Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => {}
+                Err(e) => return Err(e.into()),
+            }
         }
         Ok(())
     }

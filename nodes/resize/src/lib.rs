@@ -11,16 +11,18 @@
 //!   env: { WIDTH: 960, HEIGHT: 544 }
 //! ```
 //!
+//! Live mode drops a frame when a newer one of the same camera waits, and counts it as `superseded`.
+//!
 //! 1920x1080 into 960x544 is the mean of 2x2 samples with 2 grey rows above and below; other sizes use a triangle filter.
 
 mod contract;
 
 pub use contract::CONTRACT;
 
-use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Pool, SourceName, StopFlag, View};
+use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag, View};
 use gantry_images::{Arrangement, FrameScaler, Letterbox, Transform, Yuv};
 use gantry_messages::FrameRow;
-use gantry_node::{Context, Fault, Input, Outputs, Stage, frame_row};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, Work, frame_row};
 use serde::Deserialize;
 
 /// See [`CONTRACT`].
@@ -56,8 +58,11 @@ pub struct Resize {
     tensor: Layout,
     pool: Pool,
     client: Client,
+    mode: Mode,
     stop: StopFlag,
     scaler: FrameScaler,
+    /// Live: the newest frame of each camera.
+    waiting: Vec<FrameRow>,
     rows: Vec<FrameRow>,
     used: Vec<Handle>,
 }
@@ -83,15 +88,53 @@ impl Stage for Resize {
             tensor,
             pool: context.pool("images", p.pool_slots, tensor.byte_len())?,
             client: context.client(1)?,
+            mode: context.mode,
             stop: context.stop.clone(),
             scaler: FrameScaler::default(),
+            waiting: Vec::new(),
             rows: Vec::new(),
             used: Vec::new(),
         })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
-        for row in input.rows::<FrameRow>()? {
+        let rows = input.rows::<FrameRow>()?;
+        if self.mode == Mode::Lossless {
+            return self.resize_all(rows, out);
+        }
+        for row in rows {
+            let before = self.waiting.len();
+            self.waiting.retain(|older| older.end || row.end || older.source != row.source);
+            out.count("superseded", (before - self.waiting.len()) as u64);
+            self.waiting.push(row);
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
+        if self.waiting.is_empty() {
+            return Ok(Work::Idle);
+        }
+        let rows = std::mem::take(&mut self.waiting);
+        self.resize_all(rows, out)?;
+        Ok(Work::Again)
+    }
+
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        if !self.stop.is_set() {
+            self.work(out)?;
+        }
+        self.flush(out)?;
+        match self.pool.drain(&self.stop, None) {
+            Ok(()) | Err(DrainError::Stopped { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Resize {
+    fn resize_all(&mut self, rows: Vec<FrameRow>, out: &mut Outputs) -> Result<(), Fault> {
+        for row in rows {
             if row.end {
                 self.rows.push(row);
                 continue;
@@ -118,21 +161,12 @@ impl Stage for Resize {
         self.flush(out)
     }
 
-    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        self.flush(out)?;
-        match self.pool.drain(&self.stop, None) {
-            Ok(()) | Err(DrainError::Stopped { .. }) => Ok(()),
-            Err(e) => Err(e.into()),
-        }
-    }
-}
-
-impl Resize {
-    /// `None`: the frame was overwritten in live mode.
+    /// `None`: the frame was overwritten in live mode, or its producer was started again.
     fn resize(&mut self, row: &FrameRow, mut loaned: Loaned) -> Result<Option<FrameRow>, Fault> {
         let frame = match self.client.acquire(&Handle::from_bytes(row.handle)) {
             Ok(frame) => frame,
             Err(AcquireError::Stale { .. }) => return Ok(None),
+            Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => return Ok(None),
             Err(e) => return Err(e.into()),
         };
         let image = frame
@@ -168,7 +202,12 @@ impl Resize {
         out.send("images", &self.rows)?;
         self.rows.clear();
         for handle in self.used.drain(..) {
-            self.client.ack(&handle)?;
+            match self.client.ack(&handle) {
+                Ok(()) => {}
+                // The producer was started again: nobody waits for this.
+                Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => {}
+                Err(e) => return Err(e.into()),
+            }
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub use contract::CONTRACT;
 pub use tracker::{ByteTrack, Thresholds, Tracker};
 
 use gantry_contract::Contract;
+use gantry_frames::Mode;
 use gantry_messages::{DetectionsRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
@@ -94,6 +95,7 @@ impl Params {
 /// The node.
 pub struct Tracking {
     params: Params,
+    mode: Mode,
     cameras: BTreeMap<String, Box<dyn Tracker>>,
 }
 
@@ -101,14 +103,21 @@ impl Stage for Tracking {
     type Params = Params;
     const CONTRACT: Contract = CONTRACT;
 
-    fn open(params: Params, _ctx: &Context) -> Result<Self, Fault> {
-        Ok(Self { params, cameras: BTreeMap::new() })
+    fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        Ok(Self { params, mode: context.mode, cameras: BTreeMap::new() })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         let mut rows: Vec<TracksRow> = Vec::with_capacity(input.len());
         for row in input.rows::<DetectionsRow>()? {
-            let tracker = self.cameras.entry(row.source.clone()).or_insert_with(|| self.params.tracker());
+            let tracker = self.cameras.entry(row.source.clone()).or_insert_with(|| {
+                let mut tracker = self.params.tracker();
+                if self.mode == Mode::Live {
+                    // Frame numbers rise over restarts, so that ids do: no pass is taken for one of a process before this one.
+                    tracker.number_from(row.frame);
+                }
+                tracker
+            });
             let tracks = if row.end { tracker.finish(&row) } else { tracker.step(&row) };
             out.count("tracks_ended", tracks.ended.len() as u64);
             rows.push(tracks);

@@ -13,6 +13,8 @@ pub trait Tracker: Send {
     fn finish(&mut self, row: &DetectionsRow) -> TracksRow;
     /// New thresholds.
     fn set(&mut self, thresholds: Thresholds);
+    /// Ids of tracks from here on are `first` and above.
+    fn number_from(&mut self, first: u64);
 }
 
 /// Thresholds of [`ByteTrack`].
@@ -331,6 +333,10 @@ impl Tracker for ByteTrack {
     fn set(&mut self, thresholds: Thresholds) {
         self.vehicles.set(thresholds.vehicles());
         self.plates.set(thresholds.plates());
+    }
+
+    fn number_from(&mut self, first: u64) {
+        self.next_id = self.next_id.max(first);
     }
 }
 

@@ -2,23 +2,33 @@
 #![allow(unsafe_code)]
 
 use crate::ffi::{self, Packet, c_text, describe, to_ns};
+use crate::patience::{Patience, interrupted};
 use crate::{MediaError, redact, redact_in};
 use ffmpeg_sys_next as sys;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Damaged packets in a row after which reading is given up.
 const MAX_ERRORS_IN_A_ROW: u32 = 512;
-/// Protocols that a source may use, its own redirections and playlists included.
-const PROTOCOLS: &str = "file,crypto,data,pipe,http,https,tcp,tls,udp,rtp,rtsp,rtsps,srtp";
+/// Kinds of addresses that a source may have.
+const SCHEMES: [&str; 5] = ["rtsp", "rtsps", "http", "https", "file"];
+/// Protocols that a file may use, its playlists included: it cannot make this machine call somebody.
+const FILE_PROTOCOLS: &str = "file,crypto,data,pipe";
+/// Protocols that a stream may use, its redirections and playlists included: it cannot make this machine read its own files.
+const STREAM_PROTOCOLS: &str = "http,https,tcp,tls,udp,rtp,rtsp,rtsps,srtp,crypto";
 
 /// How to open a source.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     /// Set from elsewhere to end a call that waits for the network.
     pub interrupt: Option<Arc<AtomicBool>>,
+    /// How long opening may take in all; no limit if absent.
+    pub open_timeout: Option<Duration>,
+    /// How long the next packet may take to come; no limit if absent.
+    pub read_timeout: Option<Duration>,
     /// FFmpeg options of the container (`rtsp_transport` = `tcp`); unknown ones are ignored.
     pub options: Vec<(String, String)>,
 }
@@ -87,32 +97,30 @@ pub struct Demuxer {
     stats: DemuxStats,
     name: String,
     source: String,
+    read_timeout: Option<Duration>,
     // Read by FFmpeg through a raw pointer until `context` is closed, so it is boxed and dropped after it.
-    _interrupt: Box<Option<Arc<AtomicBool>>>,
+    patience: Box<Patience>,
 }
 
 // SAFETY: an AVFormatContext may be used from any thread, one at a time; `Demuxer` is its only owner and all use is through `&mut self`.
 unsafe impl Send for Demuxer {}
 
-unsafe extern "C" fn interrupted(flag: *mut c_void) -> c_int {
-    // SAFETY: `flag` is the boxed option of the `Demuxer` that owns the context, which outlives every call on it.
-    let flag = unsafe { &*flag.cast::<Option<Arc<AtomicBool>>>() };
-    c_int::from(flag.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)))
-}
-
 impl Demuxer {
     /// Opens a path or an address (`rtsp://`, `http://`, ..).
     ///
     /// # Errors
-    /// [`MediaError::Open`] with a hint for a missing, empty, unreadable or unknown file, [`MediaError::NoVideo`].
+    /// [`MediaError::Open`] with a hint for a missing, empty, unreadable or unknown file and for other kinds of addresses,
+    /// [`MediaError::Refused`] for a wrong password, [`MediaError::Silent`] when time is up, [`MediaError::NoVideo`].
     pub fn open(source: &str, options: &OpenOptions) -> Result<Self, MediaError> {
         ffi::quiet();
+        let protocols = if scheme(source)?.is_some_and(|scheme| scheme != "file") { STREAM_PROTOCOLS } else { FILE_PROTOCOLS };
         check_file(source)?;
         let address = c_text("source", source)?;
-        let interrupt = Box::new(options.interrupt.clone());
+        let patience = Patience::new(options.interrupt.clone());
+        patience.allow(options.open_timeout);
         let mut dictionary: *mut sys::AVDictionary = null_mut();
         let given = options.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-        for (key, value) in given.chain([("protocol_whitelist", PROTOCOLS)]) {
+        for (key, value) in given.chain([("protocol_whitelist", protocols)]) {
             let (key, value) = (c_text("option", key)?, c_text("option", value)?);
             // SAFETY: both texts are zero-terminated and copied; the dictionary is made at the first call.
             unsafe { sys::av_dict_set(&mut dictionary, key.as_ptr(), value.as_ptr(), 0) };
@@ -125,13 +133,16 @@ impl Demuxer {
                 return Err(MediaError::Ffmpeg { what: "opening", why: "out of memory".into() });
             }
             (*context).interrupt_callback.callback = Some(interrupted);
-            (*context).interrupt_callback.opaque = (&raw const *interrupt).cast_mut().cast();
+            (*context).interrupt_callback.opaque = (&raw const *patience).cast_mut().cast();
             let code = sys::avformat_open_input(&mut context, address.as_ptr(), null_mut(), &mut dictionary);
             sys::av_dict_free(&mut dictionary);
             (code, context)
         };
         if code < 0 {
-            return Err(open_error(source, code));
+            return Err(match options.open_timeout.filter(|_| patience.is_over()) {
+                Some(limit) => MediaError::Silent { source_name: redact(source), limit_ms: limit.as_millis() as u64 },
+                None => open_error(source, code),
+            });
         }
         let mut demuxer = Self {
             context,
@@ -142,7 +153,8 @@ impl Demuxer {
             stats: DemuxStats::default(),
             name: redact(source),
             source: source.to_owned(),
-            _interrupt: interrupt,
+            read_timeout: options.read_timeout,
+            patience,
         };
         demuxer.find_video()?;
         Ok(demuxer)
@@ -183,9 +195,10 @@ impl Demuxer {
     /// The next access unit, `None` at the end. Damaged places are skipped and counted.
     ///
     /// # Errors
-    /// [`MediaError::Read`] when the source fails for good.
+    /// [`MediaError::Read`] when the source fails for good, [`MediaError::Silent`] when nothing came for `read_timeout`.
     pub fn next_packet(&mut self) -> Result<Option<VideoPacket>, MediaError> {
         let mut errors = 0;
+        self.patience.allow(self.read_timeout);
         loop {
             // SAFETY: context and packet are open and owned by `self`; the packet is blank (unreferenced below after each use).
             let code = unsafe { sys::av_read_frame(self.context, self.packet.ptr()) };
@@ -197,6 +210,9 @@ impl Demuxer {
                 continue;
             }
             if code < 0 {
+                if let Some(limit) = self.read_timeout.filter(|_| self.patience.is_over()) {
+                    return Err(MediaError::Silent { source_name: self.name.clone(), limit_ms: limit.as_millis() as u64 });
+                }
                 self.stats.corrupt += 1;
                 errors += 1;
                 if code == sys::AVERROR_INVALIDDATA && errors < MAX_ERRORS_IN_A_ROW {
@@ -344,6 +360,17 @@ fn rotation(stream: *const sys::AVStream) -> u32 {
     if degrees.is_nan() { 0 } else { (((-degrees / 90.0).round() as i64).rem_euclid(4) * 90) as u32 }
 }
 
+/// The kind of an address, `None` for a path.
+fn scheme(source: &str) -> Result<Option<&'static str>, MediaError> {
+    let Some((found, _)) = source.split_once("://") else { return Ok(None) };
+    let known = SCHEMES.iter().find(|known| found.eq_ignore_ascii_case(known));
+    known.map(|known| Some(*known)).ok_or_else(|| MediaError::Open {
+        source_name: redact(source),
+        why: format!("addresses of kind `{found}` are not allowed"),
+        hint: format!("a source is a file or one of {}", SCHEMES.map(|s| format!("`{s}://`")).join(", ")),
+    })
+}
+
 /// Faults of plain files that FFmpeg words badly.
 fn check_file(source: &str) -> Result<(), MediaError> {
     if source.contains("://") || source.starts_with("pipe:") {
@@ -362,10 +389,13 @@ fn check_file(source: &str) -> Result<(), MediaError> {
 }
 
 fn open_error(source: &str, code: c_int) -> MediaError {
+    if code == sys::AVERROR_HTTP_UNAUTHORIZED || code == sys::AVERROR_HTTP_FORBIDDEN {
+        return MediaError::Refused { source_name: redact(source) };
+    }
     let hint = if code == sys::AVERROR_INVALIDDATA {
         "not a video that FFmpeg knows, or damaged at its start; an mp4 whose recording was cut off has no index: `ffmpeg -v error -i FILE -f null -` tells more"
-    } else if code == sys::AVERROR_HTTP_UNAUTHORIZED || code == sys::AVERROR(sys::EACCES) {
-        "check user name, password or file permissions"
+    } else if code == sys::AVERROR(sys::EACCES) {
+        "check the permissions of the file"
     } else if source.contains("://") {
         "check address, port and network: `ffprobe ADDRESS` should show the stream"
     } else {

@@ -17,6 +17,20 @@ pub enum MediaError {
         /// What to do.
         hint: String,
     },
+    /// The other end wants another user name or password.
+    #[error("`{source_name}` refuses user name or password")]
+    Refused {
+        /// Address, redacted.
+        source_name: String,
+    },
+    /// Nothing came from a stream for too long.
+    #[error("nothing came from `{source_name}` for {limit_ms} ms")]
+    Silent {
+        /// Address, redacted.
+        source_name: String,
+        /// How long was waited.
+        limit_ms: u64,
+    },
     /// Opened, but it has no pictures.
     #[error("`{source_name}` has no video stream, only: {found}")]
     NoVideo {
@@ -101,6 +115,11 @@ impl MediaError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Open { hint, .. } => Some(hint.clone()),
+            Self::Refused { .. } => Some(
+                "put `user:password` into a file of mode 0600 (`CREDENTIALS_FILE` of `camera`) or into a variable (`CREDENTIALS_ENV`)"
+                    .into(),
+            ),
+            Self::Silent { .. } => Some("check that the camera is on and reachable: `ffprobe ADDRESS` should show the stream".into()),
             Self::NoVideo { .. } => Some("give a file or stream that has video".into()),
             Self::NoCodec { .. } => Some("`ffmpeg -codecs` lists what it has; convert with `ffmpeg -i IN -c:v libx264 OUT.mp4`".into()),
             Self::NoDevice { .. } => Some("set `DECODER: software`, or `auto` to take what the machine has".into()),

@@ -25,6 +25,7 @@ mod ffi;
 mod frame;
 mod nvdec;
 mod nvdec_device;
+mod patience;
 pub mod picture;
 mod pool;
 mod probe;

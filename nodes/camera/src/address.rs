@@ -1,0 +1,152 @@
+//! Where a source is, and the user name and password that open it, which nobody else gets to see.
+
+use gantry_media::redact;
+use gantry_node::Fault;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Longest credentials file: a user name and a password.
+const MAX_CREDENTIALS_BYTES: u64 = 4096;
+
+/// A path or an address. What is printed of it has no password.
+#[derive(Clone)]
+pub struct Address {
+    full: String,
+    name: String,
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({})", self.name)
+    }
+}
+
+impl Address {
+    /// `source` with the credentials of a file or of an environment variable, if one is named.
+    ///
+    /// # Errors
+    /// Both are named, or the credentials cannot be had: says where they were looked for and never what they are.
+    pub fn new(source: &str, credentials_file: Option<&str>, credentials_env: Option<&str>) -> Result<Self, Fault> {
+        let credentials = match (credentials_file, credentials_env) {
+            (None, None) => None,
+            (Some(file), None) => Some(of_file(Path::new(file))?),
+            (None, Some(name)) => Some(of_environment(name)?),
+            (Some(_), Some(_)) => {
+                return Err(Fault::new("both `CREDENTIALS_FILE` and `CREDENTIALS_ENV` are set").hint("leave one of them out"));
+            }
+        };
+        let full = match &credentials {
+            Some(credentials) => with_credentials(source, credentials)?,
+            None => source.to_owned(),
+        };
+        Ok(Self { name: redact(&full), full })
+    }
+
+    /// For FFmpeg alone: it has the password.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.full
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is a path.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        !self.full.contains("://") || self.full.starts_with("file:")
+    }
+}
+
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+fn of_file(path: &Path) -> Result<Credentials, Fault> {
+    let fault = |what: String| Fault::new(format!("credentials file `{}`: {what}", path.display()));
+    let meta = std::fs::metadata(path).map_err(|e| fault(e.to_string().to_lowercase()).hint("write `user:password` into it, mode 0600"))?;
+    if meta.mode() & 0o077 != 0 {
+        let mode = meta.mode() & 0o777;
+        return Err(fault(format!("others may read it (mode {mode:04o})")).hint(format!("chmod 600 {}", path.display())));
+    }
+    if meta.len() > MAX_CREDENTIALS_BYTES {
+        return Err(fault(format!("{} bytes, at most {MAX_CREDENTIALS_BYTES} are read", meta.len())));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| fault(e.to_string().to_lowercase()))?;
+    parse(text.lines().next().unwrap_or_default()).ok_or_else(|| fault("its first line is not `user:password`".to_owned()))
+}
+
+fn of_environment(name: &str) -> Result<Credentials, Fault> {
+    let text = std::env::var(name).map_err(|_| {
+        Fault::new(format!("environment variable `{name}` with the credentials is not set"))
+            .hint("set it where dora's daemon (or `dora run`) is started: `user:password`")
+    })?;
+    parse(&text).ok_or_else(|| Fault::new(format!("environment variable `{name}` is not `user:password`")))
+}
+
+fn parse(text: &str) -> Option<Credentials> {
+    let (user, password) = text.split_once(':')?;
+    (!user.is_empty()).then(|| Credentials { user: user.to_owned(), password: password.to_owned() })
+}
+
+fn with_credentials(source: &str, credentials: &Credentials) -> Result<String, Fault> {
+    let fault = |what: &str| Fault::new(format!("`{}`: {what}", redact(source)));
+    let (scheme, rest) = source.split_once("://").ok_or_else(|| fault("a file needs no credentials"))?;
+    if rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
+        return Err(fault("the address has credentials of its own").hint("write the address without `user:password@`"));
+    }
+    Ok(format!("{scheme}://{}:{}@{rest}", escape(&credentials.user), escape(&credentials.password)))
+}
+
+/// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1), which FFmpeg undoes before it uses it.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn credentials_come_from_a_private_file_and_are_never_printed() {
+        let path = std::env::temp_dir().join(format!("gantry-credentials-{}", std::process::id()));
+        std::fs::write(&path, "admin:p@ss/w:rd\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let open = || Address::new("rtsp://10.0.0.7/stream?x=1", Some(&path.to_string_lossy()), None);
+        let fault = open().unwrap_err();
+        assert!(fault.message().contains("mode 0640") && fault.hint_text().unwrap().starts_with("chmod 600"), "{fault}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let address = open().unwrap();
+        assert_eq!(address.secret(), "rtsp://admin:p%40ss%2Fw%3Ard@10.0.0.7/stream?x=1");
+        assert_eq!((address.name(), format!("{address:?}").contains("ss%2F")), ("rtsp://***@10.0.0.7/stream?***", false));
+        std::fs::write(&path, "no colon").unwrap();
+        assert!(!open().unwrap_err().to_string().contains("no colon"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(open().unwrap_err().hint_text().is_some());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(Address::new("rtsp://h/a", Some("a"), Some("B")).is_err());
+        let unset = Address::new("rtsp://h/a", None, Some("GANTRY_TEST_NOT_SET")).unwrap_err();
+        assert!(unset.message().contains("GANTRY_TEST_NOT_SET"), "{unset}");
+        let given = Credentials { user: "u".into(), password: "p".into() };
+        assert!(!with_credentials("rtsp://a:secret@h/x", &given).unwrap_err().to_string().contains("secret"));
+        assert!(with_credentials("clip.mp4", &given).is_err());
+        let plain = Address::new("clip@2.mp4", None, None).unwrap();
+        assert!(plain.is_file() && plain.name() == "clip@2.mp4");
+    }
+}
