@@ -75,11 +75,16 @@ impl Context {
         // SAFETY: the context is retained for as long as `self` lives.
         check("cuCtxSetCurrent", unsafe { sys::cuCtxSetCurrent(self.0.raw) })
     }
+}
 
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+/// Two of one device are the same.
+impl PartialEq for Context {
+    fn eq(&self, other: &Self) -> bool {
         self.0.raw == other.0.raw
     }
 }
+
+impl Eq for Context {}
 
 impl Drop for Retained {
     fn drop(&mut self) {

@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use cudarc::driver::sys::{
@@ -222,10 +223,7 @@ impl DeviceMemory {
     /// # Errors
     /// [`CudaError::Bounds`] beyond the end.
     pub fn slice(&self, start: usize, len: usize) -> Result<DeviceSlice<'_>, CudaError> {
-        match start.checked_add(len) {
-            Some(end) if end <= self.len => Ok(DeviceSlice { memory: self, start, len }),
-            _ => Err(CudaError::Bounds { operation: "slice", asked: start.saturating_add(len), available: self.len }),
-        }
+        DeviceSlice { memory: self, start: 0, len: self.len }.part(start, len)
     }
 
     /// `len` bytes from `start`, to write. Who writes when is agreed between the users of the memory.
@@ -344,6 +342,17 @@ impl<'a> DeviceSlice<'a> {
         self.len == 0
     }
 
+    /// `len` of its bytes from `start`.
+    ///
+    /// # Errors
+    /// [`CudaError::Bounds`] beyond its end.
+    pub fn part(&self, start: usize, len: usize) -> Result<Self, CudaError> {
+        match start.checked_add(len) {
+            Some(end) if end <= self.len => Ok(Self { start: self.start + start, len, ..*self }),
+            _ => Err(CudaError::Bounds { operation: "part", asked: start.saturating_add(len), available: self.len }),
+        }
+    }
+
     pub(crate) fn context(&self) -> &'a Context {
         &self.memory.context
     }
@@ -361,27 +370,13 @@ impl<'a> DeviceSliceMut<'a> {
     /// # Errors
     /// [`CudaError::Bounds`] beyond the end.
     pub fn part(&mut self, start: usize, len: usize) -> Result<DeviceSliceMut<'_>, CudaError> {
-        match start.checked_add(len) {
-            Some(end) if end <= self.0.len => Ok(DeviceSliceMut(DeviceSlice { memory: self.0.memory, start: self.0.start + start, len })),
-            _ => Err(CudaError::Bounds { operation: "part", asked: start.saturating_add(len), available: self.0.len }),
-        }
+        self.0.part(start, len).map(DeviceSliceMut)
     }
+}
 
-    /// Address on the device, for kernels and for libraries that take one. Valid while the memory lives.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.0.address()
-    }
-
-    /// Bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.len == 0
+impl<'a> Deref for DeviceSliceMut<'a> {
+    type Target = DeviceSlice<'a>;
+    fn deref(&self) -> &DeviceSlice<'a> {
+        &self.0
     }
 }
