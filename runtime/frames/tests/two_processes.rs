@@ -252,7 +252,7 @@ fn what_a_killed_producer_left_is_closed_for_readers_and_swept_by_the_next_one()
     assert_eq!(id.to_string(), dead);
     assert_eq!(dir.files().len(), 2);
     peer.kill();
-    eventually("the client notices", || client.stats().is_empty());
+    eventually("the client notices", || client.find(OUTPUT).unwrap().is_none());
     assert_eq!(client.find(OUTPUT).unwrap(), None);
     assert!(matches!(client.recover(&id, &mut Vec::new()), Err(AcquireError::Closed { .. })));
 
