@@ -29,7 +29,8 @@ while read -r package target; do
     cp "$built" "$folder/bin/$package.$target"
     strip "$folder/bin/$package.$target"
 done <<'END'
-gantry-cuda two_processes
+gantry-gpu-checks memory
+gantry-gpu-checks pools
 gantry-kernels kernels
 END
 

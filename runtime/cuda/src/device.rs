@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fmt;
+use std::str::FromStr;
 
 use cudarc::driver::sys::{self, CUdevice, CUdevice_attribute, CUuuid};
 
@@ -19,6 +20,18 @@ impl fmt::Display for DeviceUuid {
             let dash = if matches!(i, 4 | 6 | 8 | 10) { "-" } else { "" };
             write!(f, "{dash}{byte:02x}")
         })
+    }
+}
+
+impl FromStr for DeviceUuid {
+    type Err = String;
+
+    /// Takes what [`fmt::Display`] and `nvidia-smi -L` write; dashes may be anywhere.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits: String = text.strip_prefix("GPU-").unwrap_or(text).chars().filter(|c| *c != '-').collect();
+        let is_uuid = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = is_uuid.then(|| u128::from_str_radix(&digits, 16).ok()).flatten();
+        number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("`{text}` is no UUID of a device"))
     }
 }
 
@@ -127,6 +140,9 @@ mod tests {
     fn a_uuid_is_written_as_nvidia_smi_writes_it() {
         let uuid = DeviceUuid(std::array::from_fn(|i| i as u8));
         assert_eq!(uuid.to_string(), "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f");
+        assert_eq!(uuid.to_string().parse(), Ok(uuid));
+        assert!("GPU-00010203-0405-0607-0809-0a0b0c0d0e".parse::<DeviceUuid>().is_err());
+        assert!("GPU-+0010203-0405-0607-0809-0a0b0c0d0e0f".parse::<DeviceUuid>().is_err());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use gantry_cuda::{CudaError, DeviceSlice, Stream};
+
 use crate::handle::Descriptor;
 use crate::import::Import;
 use crate::{FrameMeta, Handle, Layout};
@@ -16,15 +18,18 @@ pub struct Acquired {
     handle: Handle,
     descriptor: Descriptor,
     meta: FrameMeta,
+    /// No work on the frame is under way on a card.
+    settled: bool,
 }
 
 impl Acquired {
     /// The caller has a share of the slot's lease, which the new value owns.
     pub(crate) fn new(import: Arc<Import>, handle: Handle, descriptor: Descriptor, meta: FrameMeta) -> Self {
-        Self { import, handle, descriptor, meta }
+        Self { import, handle, descriptor, meta, settled: false }
     }
 
-    /// The whole payload, as long as the layout says. Rows start where [`Acquired::layout`] says.
+    /// The whole payload, as long as the layout says. Rows start where [`Acquired::layout`] says. Empty for a frame on a card, which
+    /// only a client made with [`Client::with_cuda`](crate::Client::with_cuda) is given ([`Acquired::device`]).
     #[must_use]
     #[allow(unsafe_code)]
     pub fn bytes(&self) -> &[u8] {
@@ -34,8 +39,29 @@ impl Acquired {
         // SAFETY: the slot's lease bit of this process is set until `self` drops, and its word was found in the handle's
         // generation and PUBLISHED, so the producer does not begin to write; other processes have the memory read-only (sealed
         // against writable mappings). The slice borrows `self`, which keeps the mapping.
-        let bytes = unsafe { self.import.data().slice(start, d.len as usize) };
+        let bytes = self.import.data.host().and_then(|data| unsafe { data.slice(start, d.len as usize) });
         bytes.unwrap_or_default()
+    }
+
+    /// The whole payload on the card; `None` for host memory. Work that reads it may be under way when the borrow ends: it is waited for
+    /// by [`Acquired::ack_after`], [`Acquired::release_after`], and when this is dropped.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceSlice<'_>> {
+        self.device_part(0, self.descriptor.len)
+    }
+
+    /// Rows of plane `index` on the card, as [`Acquired::plane`].
+    #[must_use]
+    pub fn device_plane(&self, index: usize) -> Option<DeviceSlice<'_>> {
+        let plane = self.layout().as_image()?.planes().get(index)?;
+        self.device_part(plane.offset, u64::from(plane.stride) * u64::from(plane.rows))
+    }
+
+    fn device_part(&self, offset: u64, len: u64) -> Option<DeviceSlice<'_>> {
+        let d = &self.descriptor;
+        // In bounds: as in `bytes`; planes lie in the payload by the layout's own check.
+        let start = d.slot as usize * self.import.geometry.slot_stride() + (d.offset + offset) as usize;
+        self.import.data.device()?.slice(start, len as usize).ok()
     }
 
     /// Rows of plane `index`: `rows * stride` bytes, padding included. `None` for a tensor or beyond the last plane.
@@ -76,6 +102,34 @@ impl Acquired {
         &self.meta
     }
 
+    /// [`Acquired::ack`], once all work given to `stream` so far is done. Of several frames that one stream reads only the first waits.
+    ///
+    /// # Errors
+    /// What the driver says when the work failed; the frame is given back and not acknowledged.
+    pub fn ack_after(mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.wait_for(stream)?;
+        self.ack();
+        Ok(())
+    }
+
+    /// Gives the lease back without acknowledging, once all work given to `stream` so far is done. Dropping waits for the work of
+    /// all streams of the process instead.
+    ///
+    /// # Errors
+    /// What the driver says when the work failed; the frame is given back all the same.
+    pub fn release_after(mut self, stream: &Stream) -> Result<(), CudaError> {
+        self.wait_for(stream)
+    }
+
+    fn wait_for(&mut self, stream: &Stream) -> Result<(), CudaError> {
+        if self.import.data.device().is_some_and(|memory| memory.context() != stream.context()) {
+            return Err(CudaError::OtherDevice { operation: "ack_after" });
+        }
+        stream.synchronize()?;
+        self.settled = true;
+        Ok(())
+    }
+
     /// Gives the lease back and acknowledges: this consumer's own output for the frame is out. Live: only gives back.
     pub fn ack(self) {
         if let Err(error) = self.import.ack(self.seq()) {
@@ -87,6 +141,12 @@ impl Acquired {
 
 impl Drop for Acquired {
     fn drop(&mut self) {
+        if !self.settled
+            && let Err(error) = self.import.data.settle()
+        {
+            // The context is lost and with it all work that read the frame: the lease can go back.
+            tracing::error!(seq = self.seq(), output = self.import.output, %error, hint = error.hint(), "a frame was given back by a failed card");
+        }
         self.import.release(self.descriptor.slot);
     }
 }

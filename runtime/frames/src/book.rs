@@ -174,10 +174,10 @@ mod tests {
     use super::*;
     use crate::pages::Geometry;
     use crate::shm::{SharedMemory, Sharing};
-    use crate::{PoolConfig, PoolId};
+    use crate::{Backend, PoolConfig, PoolId};
 
     fn book(mode: Mode, slots: u32, consumers: u32) -> (Book, LeasePage) {
-        let geometry = Geometry { id: PoolId([1; 16]), mode, slots, slot_bytes: 1 };
+        let geometry = Geometry { id: PoolId([1; 16]), mode, slots, slot_bytes: 1, backend: Backend::HostMemfd, device_uuid: [0; 16] };
         let (memory, _) = SharedMemory::create("test-leases", geometry.lease_len(), Sharing::AllWrite).unwrap();
         let specs = (0..consumers).map(|n| ConsumerSpec { name: n.to_string(), max_held: 1, queue_size: 0 }).collect();
         (Book::new(slots, specs, Instant::now()), LeasePage::new(memory, &geometry))

@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use gantry_cuda::Context;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, poll};
 
 use crate::import::Import;
@@ -55,6 +56,10 @@ struct Guard {
 
 struct Shared {
     config: ClientConfig,
+    /// The card that frames are read on; without one only host memory is.
+    context: Option<Context>,
+    /// Pools mapped so far.
+    imported: AtomicU64,
     imports: RwLock<Vec<Arc<Import>>>,
     /// What the last pools that were let go had come to. An id never comes back, so they are `Closed` and not to be joined.
     gone: Mutex<VecDeque<ClientPoolStats>>,
@@ -70,12 +75,35 @@ struct Watcher {
 }
 
 impl Client {
-    /// A client that has joined nothing yet.
+    /// A client that has joined nothing yet and reads host memory.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let shared =
-            Shared { config, imports: RwLock::default(), gone: Mutex::default(), watcher: Mutex::default(), stop: AtomicBool::new(false) };
+        Self::over(config, None)
+    }
+
+    /// A client that has joined nothing yet and reads host memory and that of the context's device.
+    #[must_use]
+    pub fn with_cuda(config: ClientConfig, context: Context) -> Self {
+        Self::over(config, Some(context))
+    }
+
+    fn over(config: ClientConfig, context: Option<Context>) -> Self {
+        let shared = Shared {
+            config,
+            context,
+            imported: AtomicU64::new(0),
+            imports: RwLock::default(),
+            gone: Mutex::default(),
+            watcher: Mutex::default(),
+            stop: AtomicBool::new(false),
+        };
         Self(Arc::new(Guard { shared: Arc::new(shared) }))
+    }
+
+    /// How often this client mapped a pool's memory: once for each pool it joined, however many frames it took.
+    #[must_use]
+    pub fn imported(&self) -> u64 {
+        self.0.shared.imported.load(Ordering::Relaxed)
     }
 
     /// This node's id.
@@ -198,7 +226,9 @@ impl Shared {
         if let Some(import) = self.known(id) {
             return Ok(import);
         }
-        let import = Arc::new(Import::join(&self.config.runtime_dir, id, &self.config.name, self.config.max_held)?);
+        let ClientConfig { runtime_dir, name, max_held } = &self.config;
+        let import = Arc::new(Import::join(runtime_dir, id, name, *max_held, self.context.as_ref())?);
+        self.imported.fetch_add(1, Ordering::Relaxed);
         if watcher.is_none() {
             let started = self.start_watcher();
             *watcher = Some(started.map_err(|source| JoinError::System { pool: id, step: "starting the client's thread", source })?);

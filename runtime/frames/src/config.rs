@@ -1,5 +1,6 @@
 //! What a pool is asked to be.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,27 @@ pub enum Mode {
 pub enum Backend {
     /// Host memory: one memfd, sealed against shrinking and growing, which consumers can map only read-only.
     HostMemfd = 0,
+    /// Memory of a card, from `cuMemCreate`, handed over as a file descriptor.
+    CudaVmmFd = 1,
+    /// Memory of a card, from `cuMemAlloc`, handed over as the 64 bytes of `cuIpcGetMemHandle`. Not on Jetson; needs a shared PID
+    /// namespace.
+    CudaIpcLegacy = 2,
+}
+
+impl Backend {
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::HostMemfd, Self::CudaVmmFd, Self::CudaIpcLegacy].into_iter().find(|backend| *backend as u8 == code)
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HostMemfd => "host memory",
+            Self::CudaVmmFd => "CUDA memory (VMM descriptor)",
+            Self::CudaIpcLegacy => "CUDA memory (legacy IPC)",
+        })
+    }
 }
 
 /// A consumer that the dataflow declares.

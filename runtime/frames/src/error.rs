@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{HandleError, MAX_CONSUMERS, MAX_SLOTS, PoolId};
+use gantry_cuda::{CudaError, DeviceUuid};
+
+use crate::{Backend, HandleError, LayoutError, MAX_CONSUMERS, MAX_SLOTS, PoolId};
 
 /// A pool could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,49 @@ pub enum PoolError {
         /// The system's answer.
         #[source]
         source: io::Error,
+    },
+    /// The card's driver refused a step.
+    #[error("pool `{output}`: {step} failed ({hint})")]
+    Cuda {
+        /// The pool's output.
+        output: String,
+        /// What was tried.
+        step: &'static str,
+        /// What to do.
+        hint: &'static str,
+        /// The driver's answer.
+        #[source]
+        source: Box<CudaError>,
+    },
+}
+
+/// A slot was not filled; it is free again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FillError {
+    /// The layout does not hold or does not fit.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The slot lies on a card, where writing ends later than the call that asks for it.
+    #[error("slot {slot} of pool `{output}` lies on a card: call `fill_after` with the stream that writes it")]
+    NeedsStream {
+        /// The pool's output.
+        output: String,
+        /// The slot.
+        slot: u32,
+    },
+    /// The card did not finish what was to be waited for.
+    #[error("slot {slot} of pool `{output}`: the work that writes it failed ({hint})")]
+    Cuda {
+        /// The pool's output.
+        output: String,
+        /// The slot.
+        slot: u32,
+        /// What to do.
+        hint: &'static str,
+        /// The driver's answer.
+        #[source]
+        source: Box<CudaError>,
     },
 }
 
@@ -195,6 +240,44 @@ pub enum JoinError {
         pool: PoolId,
         /// What is wrong.
         why: String,
+    },
+    /// The slots lie on a card and this client was made for host memory.
+    #[error(
+        "pool `{output}` lies in {backend} and `{consumer}` reads host memory: set `GANTRY_MEMORY: host` at the node that makes it, or use \
+         a node that reads frames on the card"
+    )]
+    NeedsCuda {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+        /// Where the slots lie.
+        backend: Backend,
+    },
+    /// The slots lie on another card than the one that this client works on.
+    #[error("pool `{output}` lies on device {its}, `{consumer}` works on {own}: give both nodes the same `CUDA_VISIBLE_DEVICES`")]
+    OtherDevice {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+        /// The pool's device.
+        its: DeviceUuid,
+        /// The client's device.
+        own: DeviceUuid,
+    },
+    /// The card's driver does not map the slots.
+    #[error("pool {pool} of output `{output}`: mapping its device memory failed ({hint})")]
+    Cuda {
+        /// The pool.
+        pool: PoolId,
+        /// The pool's output.
+        output: String,
+        /// What to do.
+        hint: &'static str,
+        /// The driver's answer.
+        #[source]
+        source: Box<CudaError>,
     },
     /// The system refused a step.
     #[error("pool {pool}: {step} failed")]

@@ -14,6 +14,8 @@
 
 use std::fmt;
 
+use gantry_cuda::DeviceUuid;
+
 use crate::layout::{MAX_PLANES, MAX_RANK};
 use crate::{Backend, Colour, DType, Layout, LayoutError, Mode, PixelFormat, Plane};
 
@@ -125,6 +127,14 @@ pub enum HandleError {
         /// What the pool says.
         limit: u64,
     },
+    /// The device is not the pool's.
+    #[error("the handle names device {found}, its pool lies on {pool}")]
+    Device {
+        /// Device claimed.
+        found: DeviceUuid,
+        /// The pool's device.
+        pool: DeviceUuid,
+    },
     /// The handle is not the one that the pool's descriptor page shows for this slot and generation.
     #[error("handle with seq {seq} differs from what its producer published")]
     Forged {
@@ -209,17 +219,15 @@ impl Handle {
         if version != VERSION {
             return Err(HandleError::Version { found: version });
         }
-        let backend = match self.0[6] {
-            0 => Backend::HostMemfd,
-            other => return Err(unknown("backend", other.into())),
-        };
+        let backend = Backend::from_code(self.0[6]).ok_or(unknown("backend", self.0[6].into()))?;
         let mode = match self.0[7] {
             0 => Mode::Live,
             1 => Mode::Lossless,
             other => return Err(unknown("mode", other.into())),
         };
         let device_uuid: [u8; 16] = self.array(40);
-        if self.0[81..88].iter().chain(&self.0[168..]).chain(&device_uuid).any(|byte| *byte != 0) {
+        let no_device: &[u8] = if backend == Backend::HostMemfd { &device_uuid } else { &[] };
+        if self.0[81..88].iter().chain(&self.0[168..]).chain(no_device).any(|byte| *byte != 0) {
             return Err(HandleError::Reserved);
         }
         let layout = match self.0[76] {
@@ -372,15 +380,17 @@ mod tests {
     }
 
     fn descriptors() -> impl Strategy<Value = Descriptor> {
-        (layouts(), any::<[u8; 16]>(), any::<(u64, u32, u32, u64)>(), 0u64..1 << 40, any::<bool>()).prop_map(
-            |(layout, pool, (seq, slot, generation, published_ns), offset, live)| Descriptor {
+        let backend = prop::sample::select(vec![Backend::HostMemfd, Backend::CudaVmmFd, Backend::CudaIpcLegacy]);
+        let device = (backend, any::<[u8; 16]>());
+        (layouts(), any::<[u8; 16]>(), any::<(u64, u32, u32, u64)>(), 0u64..1 << 40, any::<bool>(), device).prop_map(
+            |(layout, pool, (seq, slot, generation, published_ns), offset, live, (backend, device_uuid))| Descriptor {
                 pool: PoolId(pool),
-                backend: Backend::HostMemfd,
+                backend,
                 mode: if live { Mode::Live } else { Mode::Lossless },
                 seq,
                 slot,
                 generation,
-                device_uuid: [0; 16],
+                device_uuid: if backend == Backend::HostMemfd { [0; 16] } else { device_uuid },
                 offset,
                 len: layout.byte_len(),
                 layout,

@@ -1,16 +1,18 @@
 //! One joined pool, seen from a consumer process: mappings, own leases, what was seen and acknowledged.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use gantry_cuda::{Context, DeviceUuid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use crate::config::{MAX_CONSUMERS, MAX_SLOTS};
+use crate::data::Data;
 use crate::handle::{Descriptor, HandleError};
 use crate::pages::{DescriptorPage, Geometry, LeasePage};
 use crate::runtime_dir;
@@ -30,10 +32,11 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Import {
     pub(crate) geometry: Geometry,
     pub(crate) output: String,
-    pub(crate) socket: OwnedFd,
-    data: SharedMemory,
+    pub(crate) data: Data,
     descriptors: DescriptorPage,
     leases: LeasePage,
+    /// Behind the memory: it says goodbye when all of that is unmapped.
+    pub(crate) socket: Welcomed,
     index: usize,
     max_held: u32,
     closed: AtomicBool,
@@ -42,6 +45,11 @@ pub(crate) struct Import {
     held: AtomicU32,
     track: Mutex<Track>,
 }
+
+/// The socket of a producer that let this process in. It says goodbye on drop, also when joining fails later: else the producer would
+/// count a consumer that is not there for as long as this process lives.
+#[derive(Debug)]
+pub(crate) struct Welcomed(OwnedFd);
 
 /// What became of each seq.
 #[derive(Debug)]
@@ -65,10 +73,10 @@ struct Track {
 
 impl Import {
     /// Joins pool `id` as consumer `name`.
-    pub(crate) fn join(dir: &Path, id: PoolId, name: &str, max_held: u32) -> Result<Self, AcquireError> {
+    pub(crate) fn join(dir: &Path, id: PoolId, name: &str, max_held: u32, context: Option<&Context>) -> Result<Self, AcquireError> {
         let started = Instant::now();
         loop {
-            match Self::try_join(dir, id, name, max_held) {
+            match Self::try_join(dir, id, name, max_held, context) {
                 Err(AcquireError::Join(JoinError::InUse { .. })) if started.elapsed() < IN_USE_PATIENCE => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -77,7 +85,7 @@ impl Import {
         }
     }
 
-    fn try_join(dir: &Path, id: PoolId, name: &str, max_held: u32) -> Result<Self, AcquireError> {
+    fn try_join(dir: &Path, id: PoolId, name: &str, max_held: u32, context: Option<&Context>) -> Result<Self, AcquireError> {
         let system = |step: &'static str| move |source: io::Error| JoinError::System { pool: id, step, source };
         let protocol = |why: &str| JoinError::Protocol { pool: id, why: why.to_owned() };
         let socket = match runtime_dir::connect(dir, &id) {
@@ -119,26 +127,29 @@ impl Import {
                 });
             }
         };
+        // From here on the producer counts this process as joined.
+        let welcomed = Welcomed(socket);
         let sizes = (1..=MAX_SLOTS).contains(&geometry.slots) && (1..=1 << 30).contains(&geometry.slot_bytes);
         if geometry.id != id || !sizes || index >= MAX_CONSUMERS {
             return Err(protocol("its answer contradicts itself").into());
         }
         let [data, descriptors, leases]: [OwnedFd; 3] = fds.try_into().map_err(|_| protocol("its answer has no memory"))?;
         let map = |fd, len, sharing| SharedMemory::import(fd, len, sharing).map_err(system("mapping its memory"));
-        let data = map(&data, geometry.data_len(), Sharing::MakerWrites)?;
         let descriptors = map(&descriptors, geometry.descriptor_len(), Sharing::MakerWrites)?;
         let leases = LeasePage::new(map(&leases, geometry.lease_len(), Sharing::AllWrite)?, &geometry);
         let descriptors =
             DescriptorPage::import(descriptors, &geometry).ok_or_else(|| protocol("its descriptor page is of another pool"))?;
+        // Last, as it may take a card's memory: what was refused before costs nothing.
+        let data = Data::import(&data, &geometry, &output, name, context)?;
         let start = leases.cursor(index).load(Ordering::Acquire);
-        tracing::info!(pool = %id, output, mode = ?geometry.mode, slots = geometry.slots, start, "pool joined");
+        tracing::info!(pool = %id, output, backend = %geometry.backend, mode = ?geometry.mode, slots = geometry.slots, start, "pool joined");
         Ok(Self {
             geometry,
             output,
-            socket,
             data,
             descriptors,
             leases,
+            socket: welcomed,
             index,
             max_held,
             closed: AtomicBool::new(false),
@@ -171,6 +182,12 @@ impl Import {
         let g = &self.geometry;
         if d.mode != g.mode {
             return Err(pool("mode", d.mode as u64, g.mode as u64));
+        }
+        if d.backend != g.backend {
+            return Err(pool("backend", d.backend as u64, g.backend as u64));
+        }
+        if d.device_uuid != g.device_uuid {
+            return Err(HandleError::Device { found: DeviceUuid(d.device_uuid), pool: DeviceUuid(g.device_uuid) });
         }
         if d.slot >= g.slots {
             return Err(pool("slot", d.slot.into(), u64::from(g.slots) - 1));
@@ -352,10 +369,6 @@ impl Import {
         (Word(self.leases.slot(slot).load(Ordering::Acquire)), self.bit())
     }
 
-    pub(crate) fn data(&self) -> &SharedMemory {
-        &self.data
-    }
-
     pub(crate) fn stats(&self) -> ClientPoolStats {
         let track = self.track();
         ClientPoolStats {
@@ -380,11 +393,17 @@ impl Import {
     }
 }
 
-impl Drop for Import {
+impl AsFd for Welcomed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Welcomed {
     fn drop(&mut self) {
         fault_point!("consumer.before_goodbye");
-        // The last lease went before the last `Arc`. If the producer is gone nobody listens, which is as well.
-        let _ = wire::send(&self.socket, &Request::Goodbye.encode(), &[]);
+        // The last lease went before the last `Arc<Import>`. If the producer is gone nobody listens, which is as well.
+        let _ = wire::send(&self.0, &Request::Goodbye.encode(), &[]);
     }
 }
 

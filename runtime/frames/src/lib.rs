@@ -1,13 +1,17 @@
 //! Frames in shared memory: pools, handles, leases.
 //!
 //! Pixels stay where they were decoded; a message carries a [`Handle`] of 192 bytes. A producer owns one [`Pool`] per output:
-//! N slots of one size inside one sealed memfd. A consumer process owns one [`Client`], which joins a pool over its Unix socket
-//! at the first handle it sees, maps the pool once, and from then on takes and gives back slots with one atomic operation each.
+//! N slots of one size inside one sealed memfd, or in one allocation of a card's memory ([`Memory`]). A consumer process owns one
+//! [`Client`], which joins a pool over its Unix socket at the first handle it sees, maps the pool once, and from then on takes and
+//! gives back slots with one atomic operation each.
 //!
 //! ```text
 //! producer:  Pool::create -> begin_write -> Loaned -> fill(Layout) -> Filled -> publish(meta) -> Published { handle, seq }
 //! consumer:  observe(handle) -> acquire(handle) -> Acquired -> ack() | drop
 //! ```
+//!
+//! On a card the steps that hand a slot over wait for the work that is under way there: `fill_after(layout, &stream)` and
+//! `ack_after(&stream)` in place of `fill` and `ack`.
 //!
 //! Acquisitions are counted, never messages; memory is reclaimed on the proven death of a consumer, never on time. A message is a
 //! doorbell, the shared pages are the truth: [`Client::observe`] and [`Client::recover`] pull what a lost doorbell did not tell.
@@ -27,8 +31,10 @@ macro_rules! fault_point {
 
 mod acquired;
 mod book;
+pub mod choice;
 mod client;
 mod config;
+mod data;
 mod error;
 mod handle;
 mod import;
@@ -53,7 +59,8 @@ mod word;
 pub use acquired::Acquired;
 pub use client::{Client, ClientConfig};
 pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolConfig};
-pub use error::{AcquireError, BeginWriteError, DrainError, JoinError, PoolError};
+pub use data::Memory;
+pub use error::{AcquireError, BeginWriteError, DrainError, FillError, JoinError, PoolError};
 pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleBytes, HandleError, PoolId};
 pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MAX_RANK, Matrix, PixelFormat, Plane, Range, TensorLayout};
 pub use loan::{Filled, Loaned, Published, SlotHold};

@@ -9,12 +9,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use gantry_cuda::{CudaError, DeviceSliceMut, Stream};
 use rustix::time::ClockId;
 
 use crate::handle::Descriptor;
 use crate::pool::Inner;
 use crate::word::{self, State};
-use crate::{Backend, FrameMeta, Handle, Layout, LayoutError};
+use crate::{FillError, FrameMeta, Handle, Layout, LayoutError};
 
 /// A slot to write into, from [`Pool::begin_write`](crate::Pool::begin_write). Dropped unpublished, the slot is free again.
 pub struct Loaned {
@@ -50,11 +51,13 @@ struct Loan {
     slot: u32,
     generation: u32,
     open: bool,
+    /// No work on the slot is under way on a card.
+    settled: bool,
 }
 
 impl Loaned {
     pub(crate) fn new(inner: Arc<Inner>, slot: u32, generation: u32) -> Self {
-        Self { loan: Loan { inner, slot, generation, open: true } }
+        Self { loan: Loan { inner, slot, generation, open: true, settled: false } }
     }
 
     /// Index of the slot.
@@ -63,23 +66,34 @@ impl Loaned {
         self.loan.slot
     }
 
-    /// The whole slot; holds whatever frame was there before. Starts on a memory page.
+    /// The whole slot; holds whatever frame was there before. Starts on a memory page. Empty for a slot on a card
+    /// ([`Loaned::device_mut`]).
     #[allow(unsafe_code)]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let inner = &self.loan.inner;
         // SAFETY: this loan is the only one of a slot in WRITING: consumers get no lease on it and the producer's book gives it
         // out once; `&mut self` makes one slice at a time; the mapping lives in `inner`. What was written through `as_mut_ptr`
         // is the pointer's user's care. No `SlotHold` of an earlier frame exists: the book skips slots that have one.
-        let bytes = unsafe { inner.data.slice_mut(inner.slot_start(self.loan.slot), self.len()) };
+        let bytes = inner.data.host().and_then(|data| unsafe { data.slice_mut(inner.slot_start(self.loan.slot), self.len()) });
         bytes.unwrap_or_default()
     }
 
+    /// The whole slot, on the card; `None` for host memory. Work on it may still be under way when the borrow ends: it is waited for by
+    /// [`Loaned::fill_after`], and when the loan is dropped.
+    #[must_use]
+    pub fn device_mut(&mut self) -> Option<DeviceSliceMut<'_>> {
+        let inner = &self.loan.inner;
+        // In bounds and writable: the producer's own allocation has `slots` strides, each of at least `len` bytes.
+        inner.data.device()?.slice_mut(inner.slot_start(self.loan.slot), self.len()).ok()
+    }
+
     /// Address of the slot's first byte, for a decoder that writes from its own threads. [`Loaned::len`] bytes may be written
-    /// until this loan is published or dropped, and read for as long as a [`Loaned::hold`] of it lives.
+    /// until this loan is published or dropped, and read for as long as a [`Loaned::hold`] of it lives. Null for a slot on a card.
     #[must_use]
     pub fn as_mut_ptr(&self) -> *mut u8 {
         let inner = &self.loan.inner;
-        inner.data.pointer(inner.slot_start(self.loan.slot), self.len()).unwrap_or(std::ptr::null_mut())
+        let pointer = inner.data.host().and_then(|data| data.pointer(inner.slot_start(self.loan.slot), self.len()));
+        pointer.unwrap_or(std::ptr::null_mut())
     }
 
     /// Bytes of the slot, as the pool was made.
@@ -103,12 +117,41 @@ impl Loaned {
     /// Says what was written. The layout's offsets count from the start of the slot.
     ///
     /// # Errors
-    /// [`LayoutError`] if the layout does not hold or does not fit the slot; the slot is free again then.
-    pub fn fill(self, layout: Layout) -> Result<Filled, LayoutError> {
+    /// [`FillError`] if the layout does not hold or does not fit the slot, or if the slot lies on a card; it is free again then.
+    pub fn fill(self, layout: Layout) -> Result<Filled, FillError> {
+        if self.loan.inner.data.device().is_some() {
+            return Err(FillError::NeedsStream { output: self.loan.inner.output().to_owned(), slot: self.loan.slot });
+        }
+        self.filled(layout)
+    }
+
+    /// As [`Loaned::fill`], once all work given to `stream` so far is done: what is published is complete. Several slots that one
+    /// stream writes cost one wait, if all the work is given before the first is filled.
+    ///
+    /// # Errors
+    /// [`FillError`] if the work failed, the stream is of another device than the slot, or the layout does not fit; the slot is free
+    /// again then.
+    pub fn fill_after(self, layout: Layout, stream: &Stream) -> Result<Filled, FillError> {
+        let inner = &self.loan.inner;
+        let own = inner.data.device().is_none_or(|memory| memory.context() == stream.context());
+        let done = if own { stream.synchronize() } else { Err(CudaError::OtherDevice { operation: "fill_after" }) };
+        if let Err(source) = done {
+            return Err(FillError::Cuda {
+                output: inner.output().to_owned(),
+                slot: self.loan.slot,
+                hint: source.hint(),
+                source: source.into(),
+            });
+        }
+        self.filled(layout)
+    }
+
+    fn filled(mut self, layout: Layout) -> Result<Filled, FillError> {
         let (needed, available) = (layout.checked_len()?, self.loan.inner.geometry.slot_bytes);
         if needed > available {
-            return Err(LayoutError::TooLarge { needed, available });
+            return Err(LayoutError::TooLarge { needed, available }.into());
         }
+        self.loan.settled = true;
         Ok(Filled { loan: self.loan, layout, len: needed })
     }
 }
@@ -142,12 +185,12 @@ impl Filled {
         let seq = book.next_seq;
         let handle = Handle::encode(&Descriptor {
             pool: inner.geometry.id,
-            backend: Backend::HostMemfd,
+            backend: inner.geometry.backend,
             mode: inner.geometry.mode,
             seq,
             slot,
             generation,
-            device_uuid: [0; 16],
+            device_uuid: inner.geometry.device_uuid,
             offset: 0,
             len: self.len,
             layout: self.layout,
@@ -176,6 +219,12 @@ impl Drop for Loan {
     fn drop(&mut self) {
         if !self.open {
             return;
+        }
+        if !self.settled
+            && let Err(error) = self.inner.data.settle()
+        {
+            // The context is lost and with it all work on the slot; every later step of this producer says so, too.
+            tracing::error!(output = self.inner.output(), slot = self.slot, %error, hint = error.hint(), "a loan ended with a failed card");
         }
         {
             let mut book = self.inner.book();

@@ -1,8 +1,8 @@
 //! The descriptor page (producer writes, consumers read) and the lease page (all write), as offsets into words.
 //!
 //! ```text
-//! descriptor page, in u64:  0 magic  1..3 pool id  3 slots  4 slot bytes  5 slot stride  6 ring length  7 mode
-//!                           8 head = next seq
+//! descriptor page, in u64:  0 magic  1..3 pool id  3 slots  4 slot bytes  5 slot stride  6 ring length  7 back end << 8 | mode
+//!                           8 head = next seq          16..18 device UUID, zeros for host memory
 //!                           64 ring: ring length x { seq + 1 (0: being written), generation << 32 | slot }
 //!                           then per slot a record of 48: version (odd: being written), handle 24, frame, pts, captured, source 9, view 4
 //! lease page, lines of 64 bytes:  0 futex  1 waiters  2..30 cursor of each consumer  30.. slot words
@@ -16,12 +16,13 @@ use rustix::time::Timespec;
 
 use crate::config::MAX_CONSUMERS;
 use crate::shm::SharedMemory;
-use crate::{FrameMeta, Handle, Mode, PoolId, SourceName, View};
+use crate::{Backend, FrameMeta, Handle, Mode, PoolId, SourceName, View};
 
 const PAGE: usize = 4096;
 const LINE: usize = 8;
-const MAGIC: u64 = u64::from_le_bytes(*b"GFDESC01");
+const MAGIC: u64 = u64::from_le_bytes(*b"GFDESC02");
 const HEAD: usize = 8;
+const DEVICE: usize = 16;
 const RING: usize = 64;
 const RECORD: usize = 48;
 const CURSORS: usize = 2 * LINE;
@@ -34,6 +35,9 @@ pub(crate) struct Geometry {
     pub(crate) mode: Mode,
     pub(crate) slots: u32,
     pub(crate) slot_bytes: u64,
+    pub(crate) backend: Backend,
+    /// Zeros for host memory.
+    pub(crate) device_uuid: [u8; 16],
 }
 
 impl Geometry {
@@ -59,11 +63,14 @@ impl Geometry {
         (8 * (SLOTS + LINE * self.slots as usize)).next_multiple_of(PAGE)
     }
 
-    fn header(&self) -> [u64; 8] {
-        let (low, high) = self.id.0.split_at(8);
-        let id = |half: &[u8]| u64::from_le_bytes(half.try_into().unwrap_or_default());
-        let ring = self.ring_len() as u64;
-        [MAGIC, id(low), id(high), self.slots.into(), self.slot_bytes, self.slot_stride() as u64, ring, self.mode as u64]
+    /// Words of the descriptor page that never change, with their places.
+    fn header(&self) -> [(usize, u64); 10] {
+        let halves = |bytes: &[u8; 16]| [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i])));
+        let ([id0, id1], [device0, device1]) = (halves(&self.id.0), halves(&self.device_uuid));
+        let (stride, ring) = (self.slot_stride() as u64, self.ring_len() as u64);
+        let kind = (self.backend as u64) << 8 | self.mode as u64;
+        let first = [MAGIC, id0, id1, self.slots.into(), self.slot_bytes, stride, ring, kind];
+        std::array::from_fn(|i| if i < 8 { (i, first[i]) } else { (DEVICE + i - 8, [device0, device1][i - 8]) })
     }
 }
 
@@ -77,15 +84,15 @@ pub(crate) struct DescriptorPage {
 
 impl DescriptorPage {
     pub(crate) fn create(memory: SharedMemory, geometry: &Geometry) -> Self {
-        for (word, value) in memory.words().iter().zip(geometry.header()) {
-            word.store(value, Ordering::Relaxed);
+        for (at, value) in geometry.header() {
+            memory.words()[at].store(value, Ordering::Relaxed);
         }
         Self::over(memory, geometry)
     }
 
     /// `None` if the page is not of this pool.
     pub(crate) fn import(memory: SharedMemory, geometry: &Geometry) -> Option<Self> {
-        let same = memory.words().iter().zip(geometry.header()).all(|(word, value)| word.load(Ordering::Relaxed) == value);
+        let same = geometry.header().iter().all(|(at, value)| memory.words()[*at].load(Ordering::Relaxed) == *value);
         same.then(|| Self::over(memory, geometry))
     }
 

@@ -13,6 +13,7 @@ use rustix::rand::GetRandomFlags;
 
 use crate::book::Book;
 use crate::config::{MAX_CONSUMERS, MAX_SLOTS};
+use crate::data::Data;
 use crate::pages::{DescriptorPage, Geometry, LeasePage};
 use crate::reaper;
 use crate::runtime_dir::{self, Listener};
@@ -20,7 +21,7 @@ use crate::shm::{SharedMemory, Sharing};
 use crate::wire::{MAX_NAME_BYTES, Refusal};
 use crate::word::{self, State, Word};
 use crate::{
-    Backend, BeginWriteError, ConsumerStats, DrainError, FrameMeta, Handle, Loaned, Mode, PoolConfig, PoolError, PoolId, PoolStats,
+    Backend, BeginWriteError, ConsumerStats, DrainError, FrameMeta, Handle, Loaned, Memory, Mode, PoolConfig, PoolError, PoolId, PoolStats,
     StopFlag,
 };
 
@@ -70,7 +71,7 @@ pub(crate) struct Inner {
     pub(crate) geometry: Geometry,
     config: PoolConfig,
     pub(crate) fds: [OwnedFd; 3],
-    pub(crate) data: SharedMemory,
+    pub(crate) data: Data,
     pub(crate) descriptors: DescriptorPage,
     pub(crate) leases: LeasePage,
     book: Mutex<Book>,
@@ -79,11 +80,21 @@ pub(crate) struct Inner {
 }
 
 impl Pool {
-    /// Makes the memory, the socket and the thread that lets consumers in. Sockets of dead producers are swept on the way.
+    /// [`Pool::create_in`] host memory.
     ///
     /// # Errors
-    /// [`PoolError`] if the slots are too few for the mode, names are unusable, or the system refuses memory, socket or thread.
+    /// As there.
     pub fn create(config: PoolConfig) -> Result<Self, PoolError> {
+        Self::create_in(config, &Memory::Host)
+    }
+
+    /// Makes the slots in `memory`, the pages, the socket and the thread that lets consumers in. Sockets of dead producers are swept on
+    /// the way.
+    ///
+    /// # Errors
+    /// [`PoolError`] if the slots are too few for the mode, names are unusable, or the system or the driver refuses memory, socket or
+    /// thread. Never another kind of memory than the one asked for.
+    pub fn create_in(config: PoolConfig, memory: &Memory) -> Result<Self, PoolError> {
         let output = config.output.clone();
         let system = |step: &'static str| {
             let output = output.clone();
@@ -96,11 +107,13 @@ impl Pool {
 
         let mut id = [0; 16];
         rustix::rand::getrandom(&mut id[..], GetRandomFlags::empty()).map_err(|e| system("drawing a pool id")(e.into()))?;
-        let geometry = Geometry { id: PoolId(id), mode: config.mode, slots: config.slots, slot_bytes: config.slot_bytes };
+        let PoolConfig { mode, slots, slot_bytes, .. } = config;
+        let (backend, device_uuid) = (memory.backend(), memory.device_uuid());
+        let geometry = Geometry { id: PoolId(id), mode, slots, slot_bytes, backend, device_uuid };
         let make = |name: &str, len, sharing| {
             SharedMemory::create(&format!("{name}-{}", geometry.id), len, sharing).map_err(system("making shared memory"))
         };
-        let (data, data_fd) = make("gantry-data", geometry.data_len(), Sharing::MakerWrites)?;
+        let (data, data_fd) = Data::create(memory, &geometry, &output)?;
         let (descriptors, descriptor_fd) = make("gantry-descriptors", geometry.descriptor_len(), Sharing::MakerWrites)?;
         let (leases, lease_fd) = make("gantry-leases", geometry.lease_len(), Sharing::AllWrite)?;
         let listener = Listener::bind(&dir, &geometry.id, &output).map_err(system("making the pool's socket"))?;
@@ -122,8 +135,7 @@ impl Pool {
             move || reaper::serve(&inner, &listener, &stop)
         });
         let thread = thread.map_err(system("starting the pool's thread"))?;
-        tracing::info!(output, pool = %geometry.id, backend = ?Backend::HostMemfd, mode = ?geometry.mode, slots = geometry.slots,
-            slot_bytes = geometry.slot_bytes, "pool made; host memory is the only back end of this build");
+        tracing::info!(output, pool = %geometry.id, %backend, mode = ?mode, slots, slot_bytes, "pool made");
         Ok(Self(Arc::new(Guard { inner, thread: Mutex::new(Some(thread)), stop })))
     }
 
@@ -152,7 +164,7 @@ impl Pool {
     /// Where the slots lie.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        Backend::HostMemfd
+        self.inner().geometry.backend
     }
 
     /// Bytes that one frame can have.

@@ -10,7 +10,7 @@ use crate::pages::{Geometry, LeasePage};
 use crate::shm::{SharedMemory, Sharing};
 use crate::wire::{self, Reply, Request};
 use crate::word::Word;
-use crate::{Acquired, Mode, Pool, PoolId, runtime_dir};
+use crate::{Acquired, Backend, Mode, Pool, PoolId, runtime_dir};
 
 static HOOK: OnceLock<fn(&'static str)> = OnceLock::new();
 
@@ -46,7 +46,8 @@ impl Leases {
     /// # Errors
     /// The descriptor is no lease page of that many slots.
     pub fn map(fd: &OwnedFd, slots: u32) -> io::Result<Self> {
-        let geometry = Geometry { id: PoolId([0; 16]), mode: Mode::Live, slots, slot_bytes: 1 };
+        let geometry =
+            Geometry { id: PoolId([0; 16]), mode: Mode::Live, slots, slot_bytes: 1, backend: Backend::HostMemfd, device_uuid: [0; 16] };
         let memory = SharedMemory::import(fd, geometry.lease_len(), Sharing::AllWrite)?;
         Ok(Self { page: LeasePage::new(memory, &geometry), slots })
     }
@@ -106,7 +107,7 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
 /// A producer's welcome, true or not.
 #[must_use]
 pub fn welcome(id: PoolId, mode: Mode, slots: u32, slot_bytes: u64, index: u32, output: &str) -> Vec<u8> {
-    let geometry = Geometry { id, mode, slots, slot_bytes };
+    let geometry = Geometry { id, mode, slots, slot_bytes, backend: Backend::HostMemfd, device_uuid: [0; 16] };
     Reply::Welcome { geometry, index, output: output.to_owned() }.encode()
 }
 

@@ -9,9 +9,9 @@ use rustix::net::{
 };
 
 use crate::pages::Geometry;
-use crate::{Mode, PoolId};
+use crate::{Backend, Mode, PoolId};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HELLO: u8 = 1;
 const GOODBYE: u8 = 2;
 const WELCOME: u8 = 3;
@@ -119,8 +119,9 @@ impl Reply {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Welcome { geometry: g, index, output } => {
-                let mut writer = Writer::new(WELCOME).u32(*index).u32(g.mode as u32).u32(g.slots).u64(g.slot_bytes);
-                writer.0.extend(g.id.0);
+                let kind = u32::from(g.backend as u8) << 8 | g.mode as u32;
+                let mut writer = Writer::new(WELCOME).u32(*index).u32(kind).u32(g.slots).u64(g.slot_bytes);
+                writer.0.extend(g.id.0.iter().chain(&g.device_uuid));
                 writer.text(output).0
             }
             Self::Refused { refusal, output } => {
@@ -144,13 +145,17 @@ impl Reply {
         let reply = match reader.u8()? {
             WELCOME => {
                 let index = reader.u32()?;
-                let mode = match reader.u32()? {
+                let [mode, backend, 0, 0] = reader.array()? else { return None };
+                let mode = match mode {
                     0 => Mode::Live,
                     1 => Mode::Lossless,
                     _ => return None,
                 };
+                let backend = Backend::from_code(backend)?;
                 let (slots, slot_bytes, id) = (reader.u32()?, reader.u64()?, PoolId(reader.array()?));
-                Self::Welcome { geometry: Geometry { id, mode, slots, slot_bytes }, index, output: reader.text()? }
+                let device_uuid = reader.array()?;
+                let geometry = Geometry { id, mode, slots, slot_bytes, backend, device_uuid };
+                Self::Welcome { geometry, index, output: reader.text()? }
             }
             REFUSED => {
                 let refusal = match (reader.u32()?, reader.u32()?) {
@@ -206,7 +211,8 @@ mod tests {
 
     #[test]
     fn requests_and_replies_survive_the_wire() {
-        let geometry = Geometry { id: PoolId([7; 16]), mode: Mode::Lossless, slots: 9, slot_bytes: 1 << 33 };
+        let (backend, device_uuid) = (Backend::CudaVmmFd, [9; 16]);
+        let geometry = Geometry { id: PoolId([7; 16]), mode: Mode::Lossless, slots: 9, slot_bytes: 1 << 33, backend, device_uuid };
         for request in [Request::Hello { name: "detect".into(), max_held: 3 }, Request::Goodbye] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }

@@ -265,7 +265,7 @@ fn a_loan_that_is_dropped_gives_its_slot_back_and_leaves_no_gap_in_seq() {
     }
     let too_large = Layout::gray8(WIDTH, HEIGHT + 1).unwrap();
     let error = pool.begin_write(&StopFlag::new()).unwrap().fill(too_large).unwrap_err();
-    assert_eq!(error, LayoutError::TooLarge { needed: 1088, available: 1024 });
+    assert_eq!(error, FillError::Layout(LayoutError::TooLarge { needed: 1088, available: 1024 }));
     assert_eq!((publish_next(&pool).seq, publish_next(&pool).seq), (0, 1));
     assert_eq!((pool.stats().abandoned, pool.stats().published), (11, 2));
 }
@@ -307,11 +307,11 @@ fn a_producer_that_had_to_wait_goes_on_with_a_quarter_of_the_pool_and_not_with_e
     let client = client(&dir.0, "a", 1);
     let published: Vec<_> = (0..16).map(|_| publish_next(&pool)).collect();
     let first_free = |acked: usize, then: Duration| {
+        let started = Instant::now();
         let waiting = std::thread::spawn({
             let pool = pool.clone();
             move || pool.begin_write(&StopFlag::new()).map(drop)
         });
-        let started = Instant::now();
         for published in &published[..acked] {
             std::thread::sleep(then);
             // Ends early only where the machine slept through the producer's patience of 100 ms.

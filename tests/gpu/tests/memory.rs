@@ -1,5 +1,6 @@
 //! Memory of one process read by another, on each way of handing it over. The second process is this program again: `peer_process`
-//! with a role in its environment. Without a device each test says `skipped` and why; `tests/gpu/run.sh` demands a device.
+//! with a role in its environment. Without a device each test says `skipped` and why, and all of them run over the driver shim;
+//! `tests/gpu/run.sh` demands a device.
 #![allow(clippy::disallowed_methods, reason = "processes of a test end with it")]
 
 use std::io::{BufRead, BufReader};
@@ -7,22 +8,12 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 
 use gantry_cuda::*;
+use gantry_gpu_checks::{REQUIRED, context, over_the_shim};
 
 const WAY: &str = "GANTRY_CUDA_TEST_WAY";
 const HANDLE: &str = "GANTRY_CUDA_TEST_HANDLE";
 const HOLD: &str = "GANTRY_CUDA_TEST_HOLD";
 const LEN: usize = 5 << 20;
-
-fn context() -> Option<Context> {
-    match Device::all() {
-        Ok(devices) => Some(Context::primary(devices[0]).expect("a device has a context")),
-        Err(error) if std::env::var_os("GANTRY_GPU_REQUIRED").is_some() => panic!("{error}; {}", error.hint()),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
-    }
-}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -46,9 +37,12 @@ fn peer(way: &str, memory: &DeviceMemory, holds: bool) -> Child {
 }
 
 /// What the peer read: its first byte, whether all others are the same.
-fn said(child: &mut Child) -> String {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    lines.filter_map(|line| line.split_once("peer: ").map(|(_, said)| said.to_owned())).next().expect("the peer says something")
+///
+/// The pipe comes along: a test program whose output nobody takes fails.
+fn said(child: &mut Child) -> (String, impl Sized + use<>) {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.find_map(|line| line.split_once("peer: ").map(|(_, said)| said.to_owned()));
+    (said.expect("the peer says something"), lines)
 }
 
 fn make(way: &str, context: &Context) -> DeviceMemory {
@@ -77,6 +71,13 @@ fn peer_process() {
     }
 }
 
+#[test]
+fn these_checks_pass_over_the_driver_shim() {
+    if std::env::var_os(REQUIRED).is_none() {
+        over_the_shim(&["device_"], &[]);
+    }
+}
+
 fn another_process_reads(way: &str) {
     let Some(context) = context() else { return };
     let memory = make(way, &context);
@@ -89,7 +90,7 @@ fn another_process_reads(way: &str) {
         }
         stream.synchronize().unwrap();
         let mut child = peer(way, &memory, false);
-        let said = said(&mut child);
+        let (said, _pipe) = said(&mut child);
         println!("{way}: the peer read {said}");
         assert!(said.starts_with(&format!("{value} true")), "{said}");
         assert!(child.wait().unwrap().success());
@@ -97,12 +98,12 @@ fn another_process_reads(way: &str) {
 }
 
 #[test]
-fn another_process_reads_vmm_memory() {
+fn device_another_process_reads_vmm_memory() {
     another_process_reads("vmm");
 }
 
 #[test]
-fn another_process_reads_ipc_memory() {
+fn device_another_process_reads_ipc_memory() {
     another_process_reads("ipc");
 }
 
@@ -112,7 +113,7 @@ fn killed_readers_leave_nothing_behind(way: &str) {
     let (before, _) = context.memory_info().unwrap();
     for _ in 0..5 {
         let mut child = peer(way, &memory, true);
-        said(&mut child);
+        let _pipe = said(&mut child).1;
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -129,17 +130,17 @@ fn killed_readers_leave_nothing_behind(way: &str) {
 }
 
 #[test]
-fn killed_readers_leave_no_vmm_memory_behind() {
+fn device_killed_readers_leave_no_vmm_memory_behind() {
     killed_readers_leave_nothing_behind("vmm");
 }
 
 #[test]
-fn killed_readers_leave_no_ipc_memory_behind() {
+fn device_killed_readers_leave_no_ipc_memory_behind() {
     killed_readers_leave_nothing_behind("ipc");
 }
 
 #[test]
-fn what_is_no_memory_is_refused() {
+fn device_what_is_no_memory_is_refused() {
     let Some(context) = context() else { return };
     let file = std::fs::File::open("/dev/null").unwrap();
     assert!(DeviceMemory::import_vmm(&context, file.as_fd(), LEN).unwrap_err().code().is_some());
