@@ -227,6 +227,7 @@ impl Stream {
     /// As [`SoftwareDecoder::receive`].
     pub fn receive(&mut self) -> Result<Option<Picture>, MediaError> {
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let _edge = gantry_copies::edge("frames");
         let Some(decoded) = decoder.receive()? else { return Ok(None) };
         let pts_ns = self.clock.next(decoded.pts_ns);
         let known = decoded.pts_ns.and_then(|pts| self.captured.remove(&pts));

@@ -134,6 +134,7 @@ impl Stage for Detect {
 impl Detect {
     /// Detects in the frames that wait, `max_batch` at most, sends their rows in one message, then acknowledges the frames.
     fn detect_waiting(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        let _edge = gantry_copies::edge("frames");
         let count = self.waiting.len().min(self.params.max_batch);
         let frames: Vec<FrameRow> = self.waiting.drain(..count).collect();
         self.waiting_since = if self.waiting.is_empty() { None } else { Some(Instant::now()) };

@@ -4,6 +4,7 @@
 use std::ptr;
 
 use cudarc::driver::sys::{self, CUDA_MEMCPY2D, CUevent, CUevent_flags, CUipcEventHandle, CUmemorytype, CUstream, CUstream_flags};
+use gantry_copies::{Way, note};
 
 use crate::driver::{check, log_drop};
 use crate::memory::IPC_HANDLE_BYTES;
@@ -67,6 +68,7 @@ impl Stream {
     pub fn upload(&self, from: &[u8], to: &mut DeviceSliceMut<'_>) -> Result<(), CudaError> {
         same_length("cuMemcpyHtoDAsync_v2", from.len(), to.len())?;
         self.bind_for("cuMemcpyHtoDAsync_v2", &to.as_slice())?;
+        note(Way::ToCard, from.len());
         // SAFETY: both ranges have `from.len()` bytes; the source is borrowed until the copy is done, as the next line waits for it.
         check("cuMemcpyHtoDAsync_v2", unsafe { sys::cuMemcpyHtoDAsync_v2(to.address(), from.as_ptr().cast(), from.len(), self.raw) })?;
         self.synchronize()
@@ -79,6 +81,7 @@ impl Stream {
     pub fn download(&self, from: &DeviceSlice<'_>, to: &mut [u8]) -> Result<(), CudaError> {
         same_length("cuMemcpyDtoHAsync_v2", from.len(), to.len())?;
         self.bind_for("cuMemcpyDtoHAsync_v2", from)?;
+        note(Way::FromCard, to.len());
         // SAFETY: both ranges have `to.len()` bytes; the target is borrowed until the copy is done, as the next line waits for it.
         check("cuMemcpyDtoHAsync_v2", unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from.address(), to.len(), self.raw) })?;
         self.synchronize()
@@ -93,6 +96,7 @@ impl Stream {
     /// What the driver says.
     pub unsafe fn download_from(&self, address: u64, to: &mut [u8]) -> Result<(), CudaError> {
         self.context.bind()?;
+        note(Way::FromCard, to.len());
         // SAFETY: the source by the caller's promise; the target is borrowed until the copy is done, as the next line waits for it.
         check("cuMemcpyDtoHAsync_v2", unsafe { sys::cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), address, to.len(), self.raw) })?;
         self.synchronize()
@@ -136,6 +140,7 @@ impl Stream {
             WidthInBytes: row_bytes,
             Height: rows,
         };
+        note(Way::OnCard, row_bytes.saturating_mul(rows));
         // SAFETY: the target rows lie in `to` (checked above), the source rows by the caller's promise; the description is read during the call.
         check("cuMemcpy2DAsync_v2", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.raw) })
     }
@@ -148,6 +153,7 @@ impl Stream {
         same_length("cuMemcpyDtoDAsync_v2", from.len(), to.len())?;
         self.bind_for("cuMemcpyDtoDAsync_v2", from)?;
         self.bind_for("cuMemcpyDtoDAsync_v2", &to.as_slice())?;
+        note(Way::OnCard, to.len());
         // SAFETY: both ranges have `to.len()` bytes of mappings of this context; `DeviceMemory` waits for the work before it unmaps.
         check("cuMemcpyDtoDAsync_v2", unsafe { sys::cuMemcpyDtoDAsync_v2(to.address(), from.address(), to.len(), self.raw) })
     }
@@ -191,7 +197,7 @@ impl Stream {
     }
 
     pub(crate) fn same_context(&self, operation: &'static str, context: &Context) -> Result<(), CudaError> {
-        if !self.context.is_same(context) {
+        if self.context != *context {
             return Err(CudaError::OtherDevice { operation });
         }
         self.context.bind()

@@ -111,6 +111,12 @@ fn check_root(graph: &Graph, file: &str, faults: &mut Vec<GraphFault>) {
         let fault = GraphFault::new(file, "", "env `GANTRY_MODE`", format!("`{mode}` is neither `live` nor `lossless`"));
         faults.push(fault.hint("`lossless` for files: every frame is read; `live` for cameras: the newest frame wins"));
     }
+    if let Some(budget) = graph.env.iter().find(|(k, _)| k == "GANTRY_COPIES_PER_FRAME").map(|(_, v)| v)
+        && budget.parse::<u32>().is_err()
+    {
+        let fault = GraphFault::new(file, "", "env `GANTRY_COPIES_PER_FRAME`", format!("`{budget}` is no number of copies"));
+        faults.push(fault.hint("0 where no frame is to be copied, 1 where each is uploaded once"));
+    }
     if graph.nodes.is_empty() {
         faults.push(GraphFault::new(file, "", "", "has no nodes"));
     }

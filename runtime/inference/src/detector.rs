@@ -156,7 +156,7 @@ impl Detector {
             return Err(ModelError::Picture { path: self.info().path.clone(), found: format!("{} bytes", picture.len()), wanted });
         }
         self.staging.resize(bytes * self.batch);
-        self.staging.bytes_mut()[index * bytes..][..bytes].copy_from_slice(picture);
+        gantry_copies::copy(picture, &mut self.staging.bytes_mut()[index * bytes..][..bytes]);
         Ok(())
     }
 

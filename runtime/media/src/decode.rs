@@ -8,6 +8,7 @@ use crate::frame::{colour_of, convert_into, converted_colour, direct_layout, pla
 use crate::picture::{PlaneRef, copy, deinterlace, rotate};
 use crate::{FrameAllocator, MediaError, Slot, StreamInfo, VideoPacket};
 use ffmpeg_sys_next as sys;
+use gantry_copies::Way;
 use gantry_frames::{Layout, PixelFormat};
 use std::collections::BTreeSet;
 use std::ffi::c_int;
@@ -247,6 +248,9 @@ impl<A: FrameAllocator> SoftwareDecoder<A> {
         self.has_frame = false;
         self.stats.frames += 1;
         self.stats.corrupt += u64::from(decoded.corrupt);
+        if decoded.path != Path::Direct {
+            gantry_copies::note(Way::OnHost, decoded.layout.byte_len() as usize);
+        }
         *match decoded.path {
             Path::Direct => &mut self.stats.direct,
             Path::Copied => &mut self.stats.copied,

@@ -1,8 +1,9 @@
+use crate::memory::Place;
 use crate::stats::{MadeStats, ReadStats};
 use crate::topology::Topology;
 use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, RUNTIME_DIR_ENV};
 use gantry_contract::{Contract, ParamError, ParamSet};
-use gantry_frames::{Client, ClientConfig, ConsumerSpec, Mode, Pool, PoolConfig, PoolWatch, StopFlag};
+use gantry_frames::{Client, ClientConfig, ConsumerSpec, Memory, Mode, Pool, PoolConfig, PoolWatch, StopFlag};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -28,6 +29,7 @@ pub struct Context {
     topology: Topology,
     client: Arc<OnceLock<Client>>,
     pools: Arc<Mutex<Vec<PoolWatch>>>,
+    place: Arc<Place>,
 }
 
 impl Context {
@@ -49,6 +51,7 @@ impl Context {
             topology,
             client: Arc::default(),
             pools: Arc::default(),
+            place: Arc::new(Place::from_env()?),
         })
     }
 
@@ -63,6 +66,7 @@ impl Context {
             topology: Topology::default(),
             client: Arc::default(),
             pools: Arc::default(),
+            place: Arc::default(),
         }
     }
 
@@ -97,6 +101,24 @@ impl Context {
     /// # Errors
     /// As [`Context::pool`].
     pub fn pool_holding(&self, output: &str, slots: u32, slot_bytes: u64, producer_max_held: u32) -> Result<Pool, Fault> {
+        self.place.host().map_err(|fault| fault.context(format!("pool of output `{output}`")))?;
+        self.pool_in(output, slots, slot_bytes, producer_max_held, &Memory::Host)
+    }
+
+    /// Where the frames of a node that can work on a card are to lie: what `GANTRY_MEMORY` asks for and a round trip with a second
+    /// process proves, on the first device that this process sees. Chosen at the first call and logged with its reason.
+    ///
+    /// # Errors
+    /// `GANTRY_MEMORY: cuda` where there is no such memory.
+    pub fn memory(&self) -> Result<Memory, Fault> {
+        self.place.choose(&self.runtime_dir)
+    }
+
+    /// As [`Context::pool_holding`], in the memory that [`Context::memory`] chose.
+    ///
+    /// # Errors
+    /// As [`Context::pool`], and what the driver says.
+    pub fn pool_in(&self, output: &str, slots: u32, slot_bytes: u64, producer_max_held: u32, memory: &Memory) -> Result<Pool, Fault> {
         let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: CONSUMER_MAX_HELD, queue_size: c.queue_size };
         let config = PoolConfig {
             runtime_dir: self.runtime_dir.clone(),
@@ -108,7 +130,7 @@ impl Context {
             consumers: self.consumers(output).iter().map(spec).collect(),
             grace: GRACE,
         };
-        let pool = Pool::create(config).map_err(|e| Fault::from(e).context(format!("pool of output `{output}`")))?;
+        let pool = Pool::create_in(config, memory).map_err(|e| Fault::from(e).context(format!("pool of output `{output}`")))?;
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool.watch());
         Ok(pool)
     }
@@ -125,13 +147,30 @@ impl Context {
         (made, read)
     }
 
+    /// Where this node's buffers lie and why, once that is known.
+    pub(crate) fn memory_said(&self) -> Option<String> {
+        self.place.said()
+    }
+
+    /// As [`Context::client`], for a node that reads frames in host memory and in that of `memory`'s card.
+    ///
+    /// # Errors
+    /// As [`Context::client`].
+    pub fn client_on(&self, max_held: u32, memory: &Memory) -> Result<Client, Fault> {
+        let config = ClientConfig { runtime_dir: self.runtime_dir.clone(), name: self.node_id.clone(), max_held };
+        let made = match memory.context() {
+            Some(context) => self.client.get_or_init(|| Client::with_cuda(config, context.clone())),
+            None => self.client.get_or_init(|| Client::new(config)),
+        };
+        Ok(made.clone())
+    }
+
     /// The reader's side of all pools, holding at most `max_held` buffers at once. A node has one: the first call decides.
     ///
     /// # Errors
     /// None today; joining happens at the first handle of each pool.
     pub fn client(&self, max_held: u32) -> Result<Client, Fault> {
-        let config = || ClientConfig { runtime_dir: self.runtime_dir.clone(), name: self.node_id.clone(), max_held };
-        Ok(self.client.get_or_init(|| Client::new(config())).clone())
+        self.client_on(max_held, &Memory::Host)
     }
 
     /// The client that the node has made, if it reads buffers.

@@ -1,4 +1,5 @@
 use crate::delivery::Delivery;
+use crate::memory::{PROBE_ARGUMENT, answer_probe};
 use crate::outputs::add;
 use crate::scheduling::prefer_throughput;
 use crate::topology::Topology;
@@ -8,6 +9,7 @@ use dora_node_api::{DoraNode, Event, EventStream, StopCause};
 use gantry_contract::{Contract, ParamSet};
 use gantry_frames::{Mode, StopFlag};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -25,8 +27,13 @@ const STATS_EVERY: Duration = Duration::from_secs(1);
 /// Runs the node until its inputs are closed or dora says stop. `--contract` prints the contract as JSON instead.
 pub fn run<S: Stage>() -> ExitCode {
     let contract = S::CONTRACT;
-    if let Some(argument) = std::env::args().nth(1) {
-        return answer(&contract, &argument);
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == PROBE_ARGUMENT) {
+        init_log();
+        return answer_probe(&arguments[1..]);
+    }
+    if let Some(argument) = arguments.first() {
+        return answer(&contract, &argument.to_string_lossy());
     }
     init_log();
     if std::env::var(crate::MODE_ENV).as_deref() != Ok("live")
@@ -307,6 +314,7 @@ impl<S: Stage> Running<'_, S> {
         let Some(port) = self.contract.input_port(id) else { return Ok(()) };
         let input = Input::new(id.to_owned(), port.name.to_string(), array);
         add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
+        let _edge = gantry_copies::edge(&port.name);
         let handled = self.stage.on_input(&input, &mut self.out);
         self.active = Instant::now();
         handled
@@ -349,6 +357,8 @@ impl<S: Stage> Running<'_, S> {
         self.written = Some(Instant::now());
         let Some(dir) = self.context.run_dir.clone() else { return };
         (self.out.stats.buffers_made, self.out.stats.buffers_read) = self.context.buffer_stats();
+        self.out.stats.memory = self.context.memory_said();
+        self.out.stats.copies = gantry_copies::counted().into_iter().map(|(edge, copies)| (edge, copies.into())).collect();
         self.out.stats.measure(self.started);
         self.out.stats.ended = ended;
         if let Err(e) = self.out.stats.write(&dir) {

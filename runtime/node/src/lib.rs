@@ -15,6 +15,7 @@ mod fault;
 mod frames;
 mod harness;
 mod input;
+mod memory;
 mod outputs;
 mod scheduling;
 mod stats;
@@ -28,7 +29,7 @@ pub use frames::frame_row;
 pub use harness::run;
 pub use input::Input;
 pub use outputs::Outputs;
-pub use stats::{MadeStats, NodeStats, ReadStats, STATS_DIR};
+pub use stats::{CopyStats, MadeStats, NodeStats, ReadStats, STATS_DIR};
 pub use topology::{Consumer, Edge};
 pub use writer::{Encoded, Writer};
 
@@ -36,6 +37,8 @@ pub use writer::{Encoded, Writer};
 pub const RUN_DIR_ENV: &str = "GANTRY_RUN_DIR";
 /// Environment variable of the graph: `live` or `lossless` (default).
 pub const MODE_ENV: &str = "GANTRY_MODE";
+/// Environment variable of a node: `auto` (default), `cuda` or `host`, where its buffers lie.
+pub const MEMORY_ENV: &str = "GANTRY_MEMORY";
 /// Environment variable that names the folder of the pool sockets.
 pub const RUNTIME_DIR_ENV: &str = "GANTRY_RUNTIME_DIR";
 

@@ -32,6 +32,12 @@ pub struct NodeStats {
     /// Buffers that it read, by the producer's output.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub buffers_read: BTreeMap<String, ReadStats>,
+    /// Where the buffers lie that it makes, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// Copies of frame-sized buffers, by the port that the frame came in or went out by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<String, CopyStats>,
     /// Seconds since the start.
     pub uptime_s: f64,
     /// CPU seconds of the process.
@@ -40,6 +46,28 @@ pub struct NodeStats {
     pub peak_rss_bytes: u64,
     /// Whether the node has ended.
     pub ended: bool,
+}
+
+/// Copies of buffers of 256 KiB and more ([`gantry_copies::FRAME_BYTES`]) on one edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyStats {
+    /// Within host memory.
+    pub on_host: u64,
+    /// From the host to a card.
+    pub to_card: u64,
+    /// From a card to the host.
+    pub from_card: u64,
+    /// Within a card's memory; no part of a graph's budget.
+    pub on_card: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl From<gantry_copies::Copies> for CopyStats {
+    fn from(copies: gantry_copies::Copies) -> Self {
+        let gantry_copies::Copies { on_host, to_card, from_card, on_card, bytes } = copies;
+        Self { on_host, to_card, from_card, on_card, bytes }
+    }
 }
 
 /// The pools of one output.
