@@ -55,6 +55,20 @@ pub enum Arity {
     Optional,
     /// One or more edges. The input ids are the port's name, or the name, `_` and anything (`frames_cam0`).
     Many,
+    /// Any number of edges, with input ids as [`Arity::Many`].
+    Any,
+}
+
+impl Arity {
+    /// Whether a graph must connect it.
+    pub fn is_required(self) -> bool {
+        matches!(self, Self::One | Self::Many)
+    }
+
+    /// Whether more than one edge may end here.
+    pub fn takes_several(self) -> bool {
+        matches!(self, Self::Many | Self::Any)
+    }
 }
 
 /// One input or output.
@@ -161,7 +175,7 @@ impl Contract {
     pub fn input_port(&self, input_id: &str) -> Option<&Port> {
         self.inputs.iter().find(|p| {
             input_id == p.name
-                || (p.arity == Arity::Many
+                || (p.arity.takes_several()
                     && input_id.strip_prefix(p.name.as_ref()).is_some_and(|rest| rest.starts_with('_') && rest.len() > 1))
         })
     }

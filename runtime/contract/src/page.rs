@@ -24,6 +24,7 @@ pub fn page(contract: &Contract, about: &str) -> String {
             Arity::One => "1",
             Arity::Optional => "0 or 1",
             Arity::Many => "1 or more",
+            Arity::Any => "0 or more",
         };
         let held = if p.max_held > 0 { format!("; holds at most {} buffers", p.max_held) } else { String::new() };
         let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held} |", p.name, p.message, p.about);

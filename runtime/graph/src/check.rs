@@ -3,7 +3,7 @@
 use crate::contracts::{contract_of, contracts};
 use crate::faults::{GraphFault, nearest};
 use crate::file::{Graph, InputSpec, NodeSpec, Origin};
-use gantry_contract::{Arity, Contract, ParamKind, ParamSet};
+use gantry_contract::{Contract, ParamKind, ParamSet};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -181,12 +181,12 @@ impl Checker<'_> {
         let Some(contract) = self.contract else { return };
         for port in contract.inputs.iter() {
             let edges = self.data_inputs().filter(|i| contract.input_port(&i.id).is_some_and(|p| p.name == port.name)).count();
-            if edges == 0 && port.arity != Arity::Optional {
+            if edges == 0 && port.arity.is_required() {
                 let fault =
                     self.fault(format!("input `{}`", port.name), format!("is missing; `{}` takes `{}` there", contract.name, port.message));
                 faults.push(fault.hint(format!("connect an output that sends `{}`", port.message)));
             }
-            if edges > 1 && port.arity != Arity::Many {
+            if edges > 1 && !port.arity.takes_several() {
                 faults.push(self.fault(format!("input `{}`", port.name), format!("has {edges} edges, takes one")));
             }
         }

@@ -11,6 +11,7 @@ const JSON: &[&str] = &[
     include_str!("../../../nodes/detect/contract.json"),
     include_str!("../../../nodes/enhance/contract.json"),
     include_str!("../../../nodes/recognize/contract.json"),
+    include_str!("../../../nodes/record/contract.json"),
     include_str!("../../../nodes/resize/contract.json"),
     include_str!("../../../nodes/store/contract.json"),
     include_str!("../../../nodes/track/contract.json"),

@@ -32,6 +32,7 @@ mod probe;
 mod reader;
 mod redact;
 mod slot;
+mod start_codes;
 mod versions;
 
 pub use choice::{Chosen, DecoderChoice, choose};
@@ -46,4 +47,5 @@ pub use probe::{ProbeReport, probe, probe_with};
 pub use reader::{FrameReader, OwnedFrame, PtsClock};
 pub use redact::{redact, redact_in};
 pub use slot::{AllocateError, FrameAllocator, HeapAllocator, HeapSlot, Slot};
+pub use start_codes::StartCodes;
 pub use versions::versions;

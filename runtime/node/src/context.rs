@@ -25,6 +25,10 @@ pub struct Context {
     pub stop: StopFlag,
     /// Folder for statistics and faults of this run, if the graph was started by `gantry`.
     pub run_dir: Option<PathBuf>,
+    /// Id of the run, the same for all its nodes and after a restart of one.
+    pub run_id: String,
+    /// The graph as dora has it, addresses with their passwords and all.
+    pub graph: Arc<serde_json::Value>,
     runtime_dir: PathBuf,
     topology: Topology,
     client: Arc<OnceLock<Client>>,
@@ -33,7 +37,8 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(node_id: &str, dataflow_id: &str, topology: Topology, stop: StopFlag) -> Result<Self, Fault> {
+    pub(crate) fn new(node_id: &str, dataflow_id: &str, graph: serde_json::Value, stop: StopFlag) -> Result<Self, Fault> {
+        let topology = Topology::read(&graph, node_id)?;
         let mode = match std::env::var(MODE_ENV).as_deref() {
             Ok("live") => Mode::Live,
             Ok("lossless") | Err(_) => Mode::Lossless,
@@ -47,6 +52,8 @@ impl Context {
             mode,
             stop,
             run_dir: std::env::var_os(RUN_DIR_ENV).map(PathBuf::from),
+            run_id: dataflow_id.to_owned(),
+            graph: Arc::new(graph),
             runtime_dir: base.join(dataflow_id),
             topology,
             client: Arc::default(),
@@ -62,12 +69,23 @@ impl Context {
             mode,
             stop: StopFlag::new(),
             run_dir: None,
+            run_id: "test".to_owned(),
+            graph: Arc::default(),
             runtime_dir: dir.to_owned(),
             topology: Topology::default(),
             client: Arc::default(),
             pools: Arc::default(),
             place: Arc::default(),
         }
+    }
+
+    /// For tests: a place in this graph.
+    ///
+    /// # Errors
+    /// If `graph` is no dataflow.
+    pub fn in_graph(self, graph: serde_json::Value) -> Result<Self, Fault> {
+        let topology = Topology::read(&graph, &self.node_id)?;
+        Ok(Self { graph: Arc::new(graph), topology, ..self })
     }
 
     /// For tests: adds a node that reads `output`.

@@ -2,7 +2,6 @@ use crate::delivery::Delivery;
 use crate::memory::{PROBE_ARGUMENT, answer_probe};
 use crate::outputs::add;
 use crate::scheduling::prefer_throughput;
-use crate::topology::Topology;
 use crate::{Context, Edge, Fault, Input, NodeStats, Outputs, Stage, Work};
 use arrow_array::ArrayRef;
 use dora_node_api::{DoraNode, Event, EventStream, StopCause};
@@ -113,9 +112,8 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let named = |f: Fault| (node_id.clone(), f);
     let descriptor = node.dataflow_descriptor().map_err(|e| named(Fault::from(e)))?;
     let descriptor = serde_json::to_value(descriptor).map_err(|e| named(Fault::from(e)))?;
-    let topology = Topology::read(&descriptor, &node_id).map_err(named)?;
     let dataflow_id = node.dataflow_id().to_string();
-    let context = Context::new(&node_id, &dataflow_id, topology, stop.clone()).map_err(named)?;
+    let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone()).map_err(named)?;
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
     let stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), ..Default::default() };
     let mut node = Running::<S> {

@@ -38,6 +38,11 @@ impl Input {
         self.array.is_empty()
     }
 
+    /// The message as it came, for nodes that pass it on.
+    pub fn array(&self) -> &ArrayRef {
+        &self.array
+    }
+
     /// The rows.
     ///
     /// # Errors
