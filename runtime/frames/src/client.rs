@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, poll};
 
 use crate::import::Import;
 use crate::runtime_dir;
-use crate::{AcquireError, Acquired, ClientPoolStats, FrameMeta, Handle, JoinError, PoolId};
+use crate::{AcquireError, Acquired, ClientPoolStats, FrameMeta, Handle, JoinError, Mode, PoolId};
 
 /// Who joins pools, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,8 @@ struct Shared {
     config: ClientConfig,
     /// The card that frames are read on; without one only host memory is.
     context: Option<Context>,
+    /// The only mode of pools that it takes.
+    mode: Mutex<Option<Mode>>,
     /// Pools mapped so far.
     imported: AtomicU64,
     imports: RwLock<Vec<Arc<Import>>>,
@@ -91,6 +93,7 @@ impl Client {
         let shared = Shared {
             config,
             context,
+            mode: Mutex::default(),
             imported: AtomicU64::new(0),
             imports: RwLock::default(),
             gone: Mutex::default(),
@@ -98,6 +101,11 @@ impl Client {
             stop: AtomicBool::new(false),
         };
         Self(Arc::new(Guard { shared: Arc::new(shared) }))
+    }
+
+    /// Refuses pools of another mode from now on: in a live pool frames are dropped, a lossless one waits for its readers.
+    pub fn require(&self, mode: Mode) {
+        *self.0.shared.mode.lock().unwrap_or_else(PoisonError::into_inner) = Some(mode);
     }
 
     /// How often this client mapped a pool's memory: once for each pool it joined, however many frames it took.
@@ -228,6 +236,12 @@ impl Shared {
         }
         let ClientConfig { runtime_dir, name, max_held } = &self.config;
         let import = Arc::new(Import::join(runtime_dir, id, name, *max_held, self.context.as_ref())?);
+        let wanted = *self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        let its = import.geometry.mode;
+        if let Some(own) = wanted.filter(|own| *own != its) {
+            let (output, consumer) = (import.output.clone(), name.clone());
+            return Err(JoinError::OtherMode { output, consumer, its, own }.into());
+        }
         self.imported.fetch_add(1, Ordering::Relaxed);
         if watcher.is_none() {
             let started = self.start_watcher();

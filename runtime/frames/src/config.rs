@@ -98,6 +98,26 @@ impl PoolConfig {
         };
         used.saturating_add(producer_max_held)
     }
+
+    /// The sum behind [`PoolConfig::min_slots`], for people.
+    pub(crate) fn terms(mode: Mode, consumers: &[ConsumerSpec], producer_max_held: u32) -> String {
+        let mut terms = vec!["1 that is written".to_owned()];
+        let held = |consumer: &ConsumerSpec| format!("{} in the hands of `{}`", consumer.max_held, consumer.name);
+        match mode {
+            Mode::Live => {
+                terms.push("1 newest".to_owned());
+                terms.extend(consumers.iter().map(held));
+                if let Some(longest) = consumers.iter().max_by_key(|consumer| consumer.queue_size) {
+                    terms.push(format!("{} in the queue of `{}` and 1 behind it", longest.queue_size, longest.name));
+                }
+            }
+            Mode::Lossless => terms.extend(consumers.iter().max_by_key(|consumer| consumer.max_held).map(held)),
+        }
+        if producer_max_held > 0 {
+            terms.push(format!("{producer_max_held} that the producer keeps"));
+        }
+        format!("{} ({mode:?} mode)", terms.join(" + "))
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +131,11 @@ mod tests {
         assert_eq!(PoolConfig::min_slots(Mode::Live, &consumers, 4), 15);
         assert_eq!(PoolConfig::min_slots(Mode::Lossless, &consumers, 4), 7);
         assert_eq!(PoolConfig::min_slots(Mode::Live, &[], 0), 2);
+        let named = |name: &str, max_held, queue_size| ConsumerSpec { name: name.into(), max_held, queue_size };
+        let consumers = [named("resize", 2, 4), named("crop", 3, 3)];
+        let live = "1 that is written + 1 newest + 2 in the hands of `resize` + 3 in the hands of `crop` + 4 in the queue of `resize` and 1 behind it";
+        assert_eq!(PoolConfig::terms(Mode::Live, &consumers, 4), format!("{live} + 4 that the producer keeps (Live mode)"));
+        assert_eq!(PoolConfig::terms(Mode::Lossless, &consumers, 0), "1 that is written + 3 in the hands of `crop` (Lossless mode)");
         assert_eq!(PoolConfig::min_slots(Mode::Live, &[consumer(u32::MAX, u32::MAX)], 9), u32::MAX);
     }
 }

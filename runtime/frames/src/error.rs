@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use gantry_cuda::{CudaError, DeviceUuid};
 
-use crate::{Backend, HandleError, LayoutError, MAX_CONSUMERS, MAX_SLOTS, PoolId};
+use crate::{Backend, HandleError, LayoutError, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolId};
 
 /// A pool could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
     /// Too few slots for the mode's promise.
-    #[error("pool `{output}`: {slots} slots are too few, {needed} are needed for its mode, consumers and own held frames")]
+    #[error("pool `{output}`: {slots} slots are too few, {needed} are needed: {terms}")]
     TooFewSlots {
         /// The pool's output.
         output: String,
@@ -21,6 +21,8 @@ pub enum PoolError {
         slots: u32,
         /// Slots that [`PoolConfig::min_slots`](crate::PoolConfig::min_slots) demands.
         needed: u32,
+        /// What each of them is for.
+        terms: String,
     },
     /// More slots or bytes than a pool can have.
     #[error("pool `{output}`: {slots} slots of {slot_bytes} bytes are out of range (1 to {MAX_SLOTS} slots of 1 byte to 1 GiB)")]
@@ -223,6 +225,20 @@ pub enum JoinError {
         asked: u32,
         /// Slots declared for it.
         declared: u32,
+    },
+    /// A pool that may drop frames and a consumer that must have all of them, or the other way round.
+    #[error(
+        "pool `{output}` is {its:?} and `{consumer}` reads in {own:?} mode: set `GANTRY_MODE` once, in the `env` at the top of the graph"
+    )]
+    OtherMode {
+        /// The pool's output.
+        output: String,
+        /// The name that this process joined with.
+        consumer: String,
+        /// The pool's mode.
+        its: Mode,
+        /// The client's mode.
+        own: Mode,
     },
     /// The runtime directory could not be asked for an output.
     #[error("pool of output `{output}` could not be looked up")]

@@ -93,6 +93,7 @@ impl Import {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 return Err(AcquireError::Closed { pool: id });
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(protocol("its producer takes no connections").into()),
             Err(error) => return Err(system("connecting to its socket")(error).into()),
         };
         if runtime_dir::peer(&socket).map_err(system("asking who listens"))?.is_none() {

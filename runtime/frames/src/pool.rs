@@ -504,7 +504,8 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
     }
     let needed = PoolConfig::min_slots(config.mode, &config.consumers, config.producer_max_held);
     if slots < needed {
-        return Err(PoolError::TooFewSlots { output, slots, needed });
+        let terms = PoolConfig::terms(config.mode, &config.consumers, config.producer_max_held);
+        return Err(PoolError::TooFewSlots { output, slots, needed, terms });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
@@ -108,9 +109,13 @@ pub(crate) fn connect(dir: &Path, id: &PoolId) -> io::Result<OwnedFd> {
     connect_to(dir, &socket_name(id), SocketFlags::empty())
 }
 
+/// How long connecting may take: a producer that is stopped, or means no good, may have a full backlog.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 fn connect_to(dir: &Path, name: &str, flags: SocketFlags) -> io::Result<OwnedFd> {
     let socket = new_socket(flags)?;
     let (address, _dir) = address(dir, name)?;
+    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Send, Some(CONNECT_PATIENCE))?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }

@@ -331,6 +331,21 @@ fn a_producer_that_had_to_wait_goes_on_with_a_quarter_of_the_pool_and_not_with_e
 }
 
 #[test]
+fn a_reader_that_must_have_every_frame_does_not_join_a_live_pool() {
+    let dir = Dir::new();
+    for (its, own) in [(Mode::Live, Mode::Lossless), (Mode::Lossless, Mode::Live)] {
+        let pool = pool(&dir, its, 8, &[("a", 1, 1)]);
+        let handle = publish_next(&pool).handle;
+        let client = client(&dir.0, "a", 1);
+        client.require(own);
+        let refused = |error| matches!(error, AcquireError::Join(JoinError::OtherMode { its: i, own: o, .. }) if (i, o) == (its, own));
+        assert!(refused(client.acquire(&handle).unwrap_err()));
+        client.require(its);
+        assert_intact(&client.acquire(&handle).unwrap());
+    }
+}
+
+#[test]
 fn a_stop_flag_ends_waiting_and_close_ends_everything() {
     let dir = Dir::new();
     let pool = pool(&dir, Mode::Lossless, 2, &[("a", 1, 4)]);
@@ -476,7 +491,7 @@ fn pools_that_cannot_keep_their_promise_are_refused_with_numbers() {
     small.producer_max_held = 3;
     assert_eq!(
         message(small.clone()),
-        "pool `cam0.decode/frames`: 13 slots are too few, 14 are needed for its mode, consumers and own held frames"
+        "pool `cam0.decode/frames`: 13 slots are too few, 14 are needed: 1 that is written + 1 newest + 2 in the hands of `a` + 2 in the hands of `b` + 4 in the queue of `a` and 1 behind it + 3 that the producer keeps (Live mode)"
     );
     small.slots = 14;
     assert!(Pool::create(small.clone()).is_ok());

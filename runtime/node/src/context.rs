@@ -180,6 +180,7 @@ impl Context {
             Some(context) => self.client.get_or_init(|| Client::with_cuda(config, context.clone())),
             None => self.client.get_or_init(|| Client::new(config)),
         };
+        made.require(self.mode);
         Ok(made.clone())
     }
 

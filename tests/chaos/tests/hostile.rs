@@ -108,6 +108,34 @@ fn forged_and_replayed_handles_are_refused_with_their_reason() {
 }
 
 #[test]
+fn a_producer_that_takes_no_connections_costs_seconds_and_no_hang() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+    let dir = Dir::new();
+    let handle = {
+        let pool = pool(&dir, Mode::Live);
+        publish(&pool)
+    };
+    let address = SocketAddrUnix::new(dir.0.join(format!("{}.sock", handle.pool()))).unwrap();
+    let socket = |flags| socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    let listener = socket(SocketFlags::empty());
+    bind(&listener, &address).unwrap();
+    listen(&listener, 1).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let peer = socket(SocketFlags::NONBLOCK);
+        match connect(&peer, &address) {
+            Ok(()) => waiting.push(peer),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let started = std::time::Instant::now();
+    let error = client(&dir).acquire(&handle).unwrap_err();
+    let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(why.contains("its producer takes no connections"), "{error}: {why}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
 fn a_producer_that_lies_in_its_welcome_is_refused() {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, listen, socket_with};
     let dir = Dir::new();
