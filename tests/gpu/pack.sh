@@ -32,6 +32,8 @@ done <<'END'
 gantry-gpu-checks memory
 gantry-gpu-checks pools
 gantry-kernels kernels
+gantry-gpu-checks queue
+gantry-gpu-checks resize
 END
 
 # What the kernels are compared with, and the kernels' machine code: the machine with the card need not have NVRTC.

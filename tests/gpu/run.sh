@@ -86,7 +86,7 @@ done
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck; do
         ran=$((ran + 1))
-        check "sanitizer:$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/bin/gantry-kernels.kernels" --test-threads=1 queue:: cut:: measure::
+        check "sanitizer:$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/bin/gantry-gpu-checks.queue" --test-threads=1 a_frame_goes_through
     done
 else
     say "| sanitizer | not run: no compute-sanitizer on this machine | |"

@@ -72,7 +72,7 @@ KERNEL axes(const Batch<AxisJob, 48> batch)
             largest = k;
         }
     }
-    i16* weights = (i16*)job.to.weights + (u64)job.to.count * i;
+    i16* weights = pointer<i16>(job.to.weights) + (u64)job.to.count * i;
     for (u32 n = 0; n < job.to.count; n++) weights[n] = 0;
     i32 rest = 16384;
     for (walk.s = walk.low; step(walk, k, weight);) {
@@ -82,5 +82,5 @@ KERNEL axes(const Batch<AxisJob, 48> batch)
     }
     // The largest takes what rounding left.
     weights[largest] = (i16)(weights[largest] + rest);
-    ((u32*)job.to.first)[i] = (u32)walk.first;
+    pointer<u32>(job.to.first)[i] = (u32)walk.first;
 }

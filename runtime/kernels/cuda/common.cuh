@@ -18,6 +18,13 @@ typedef double f64;
 #define KERNEL extern "C" __global__ void
 
 #ifndef GANTRY_SHIM
+// What lies at an address of the device.
+template <class T>
+__device__ inline T* pointer(u64 address)
+{
+    return (T*)address;
+}
+
 // Shared memory whose size the launch decides.
 #define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
 #endif
@@ -36,8 +43,8 @@ __device__ inline i32 clamp(i32 v, i32 low, i32 high) { return smaller(larger(v,
 __device__ inline i64 clamp64(i64 v, i64 low, i64 high) { return v < low ? low : v > high ? high : v; }
 
 // Row `y` of rows of bytes that lie `stride` apart.
-__device__ inline const u8* row_of(u64 plane, u32 stride, u32 y) { return (const u8*)(plane + (u64)stride * y); }
-__device__ inline u8* row_to(u64 plane, u32 stride, u32 y) { return (u8*)(plane + (u64)stride * y); }
+__device__ inline const u8* row_of(u64 plane, u32 stride, u32 y) { return pointer<const u8>(plane + (u64)stride * y); }
+__device__ inline u8* row_to(u64 plane, u32 stride, u32 y) { return pointer<u8>(plane + (u64)stride * y); }
 
 // Weights of a resampling filter along one axis, made by `axes` (axes.cu): for output sample i the source samples from first[i] on,
 // times `count` weights in Q14.
@@ -48,8 +55,8 @@ struct Axis {
     u32 reserved;
 };
 
-__device__ inline u32 first_of(const Axis& axis, u32 i) { return ((const u32*)axis.first)[i]; }
-__device__ inline const i16* weights_of(const Axis& axis, u32 i) { return (const i16*)axis.weights + (u64)axis.count * i; }
+__device__ inline u32 first_of(const Axis& axis, u32 i) { return pointer<const u32>(axis.first)[i]; }
+__device__ inline const i16* weights_of(const Axis& axis, u32 i) { return pointer<const i16>(axis.weights) + (u64)axis.count * i; }
 
 // Catmull-Rom cubic, a = -0.5.
 __device__ inline f64 catmull_rom(f64 x)

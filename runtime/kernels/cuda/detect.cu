@@ -34,8 +34,8 @@ struct CandidateBatch {
 
 __device__ inline f32 number_at(const CandidateBatch& batch, u64 output, u64 at)
 {
-    if (!batch.is_half) return ((const f32*)output)[at];
-    u32 half = ((const u16*)output)[at];
+    if (!batch.is_half) return pointer<const f32>(output)[at];
+    u32 half = pointer<const u16>(output)[at];
     u32 sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31, fraction = half & 0x3ffu;
     if (exponent == 31) return __uint_as_float(sign | 0x7f800000u | fraction << 13);
     if (exponent != 0) return __uint_as_float(sign | (exponent + 112) << 23 | fraction << 13);
@@ -72,5 +72,5 @@ KERNEL candidates(const CandidateBatch batch)
     found.y1 = cy + h;
     found.class_index = best_class;
     found.anchor = anchor;
-    ((Candidate*)job.found)[atomicAdd((u32*)job.count, 1u)] = found;
+    pointer<Candidate>(job.found)[atomicAdd(pointer<u32>(job.count), 1u)] = found;
 }

@@ -22,7 +22,7 @@ KERNEL legibilities(const Batch<MeasureJob, 128> batch)
     u64 sum = 0, squares = 0;
     i64 laplacian_sum = 0, laplacian_squares = 0;
     for (u32 i = threadIdx.x; i < w * h; i += THREADS) {
-        const u8* p = (const u8*)job.from + i;
+        const u8* p = pointer<const u8>(job.from) + i;
         u32 x = i % w, y = i / w;
         sum += p[0];
         squares += (u64)p[0] * p[0];
@@ -50,14 +50,14 @@ KERNEL legibilities(const Batch<MeasureJob, 128> batch)
     f64 count = (f64)((u64)w * h), mean = (f64)sums[0] / count;
     f64 variance = (f64)sums[1] / count - mean * mean;
     if (variance < 1.0) {
-        *(f32*)job.out = 0.0f;
+        *pointer<f32>(job.out) = 0.0f;
         return;
     }
     f64 n = (f64)((u64)(w - 4) * (h - 4)), laplacian_mean = (f64)(i64)sums[2] / n;
     f64 sharp = (f64)(i64)sums[3] / n - laplacian_mean * laplacian_mean;
     sharp = (sharp < 0.0 ? 0.0 : sharp) / 256.0 / variance;
     f64 contrast = sqrt(variance);
-    *(f32*)job.out = (f32)((sharp / (sharp + 0.12)) * (contrast / (contrast + 16.0)));
+    *pointer<f32>(job.out) = (f32)((sharp / (sharp + 0.12)) * (contrast / (contrast + 16.0)));
 }
 
 // What `estimate_slant` of runtime/images/src/slant.rs finds: f32 slope, f32 gain; a gain of 0 means nothing to trust.
@@ -76,7 +76,7 @@ __device__ inline f64 energy_of(const MeasureJob& job, i32* bins, u64* energy, f
     for (u32 i = threadIdx.x; i < w * rows; i += THREADS) {
         u32 x = i % w, y = i / w;
         i32 shift = reach - (i32)round(slope * ((f32)x + 0.5f - (f32)w / 2.0f));
-        const u8* above = (const u8*)job.from + (u64)y * w + x;
+        const u8* above = pointer<const u8>(job.from) + (u64)y * w + x;
         atomicAdd(&bins[(u32)shift + y], (i32)above[2 * (u64)w] - (i32)above[0]);
     }
     __syncthreads();
@@ -117,6 +117,6 @@ KERNEL slants(const Batch<MeasureJob, 128> batch)
     }
     if (threadIdx.x != 0) return;
     bool is_clear = level > 0.0 && fabs(best) <= MAX_SLOPE * 0.95f;
-    ((f32*)job.out)[0] = best;
-    ((f32*)job.out)[1] = is_clear ? (f32)(most / level) : 0.0f;
+    pointer<f32>(job.out)[0] = best;
+    pointer<f32>(job.out)[1] = is_clear ? (f32)(most / level) : 0.0f;
 }

@@ -83,7 +83,7 @@ KERNEL clahe_tables(const Batch<ClaheJob, 48> batch)
         u32 extra = (l + 1) * rest / LEVELS > l * rest / LEVELS ? 1 : 0;
         sum += (counts[l] < limit ? counts[l] : limit) + share + extra;
     }
-    ((u8*)job.tables)[(u64)blockIdx.x * LEVELS + level] = (u8)((sum * 255 + pixels / 2) / pixels);
+    pointer<u8>(job.tables)[(u64)blockIdx.x * LEVELS + level] = (u8)((sum * 255 + pixels / 2) / pixels);
 }
 
 // The two tiles whose centres lie around position i of n, and the weight of the second in Q8.
@@ -107,8 +107,8 @@ KERNEL clahe_mix(const Batch<ClaheJob, 48> batch)
     between(x, job.width, job.across, left, right, side);
     between(y, job.height, job.down, above, below, down);
     u32 level = row_of(job.from, job.from_stride, y)[x];
-    const u8* upper = (const u8*)job.tables + (u64)above * job.across * LEVELS + level;
-    const u8* lower = (const u8*)job.tables + (u64)below * job.across * LEVELS + level;
+    const u8* upper = pointer<const u8>(job.tables) + (u64)above * job.across * LEVELS + level;
+    const u8* lower = pointer<const u8>(job.tables) + (u64)below * job.across * LEVELS + level;
     i32 mix_upper = (i32)upper[left * LEVELS] * (256 - side) + (i32)upper[right * LEVELS] * side;
     i32 mix_lower = (i32)lower[left * LEVELS] * (256 - side) + (i32)lower[right * LEVELS] * side;
     row_to(job.out, job.out_stride, y)[x] = (u8)((mix_upper * (256 - down) + mix_lower * down + (1 << 15)) >> 16);
@@ -150,7 +150,7 @@ KERNEL blur_rows(const BlurBatch batch)
         i32 pair = (i32)row[larger(at - k, 0)] + (i32)row[smaller(at + k, last)];
         sum += batch.is_gaussian ? batch.weights_q14[k] * pair : pair;
     }
-    ((u16*)job.middle)[(u64)y * job.width + x] = (u16)(batch.is_gaussian ? sum >> 8 : sum);
+    pointer<u16>(job.middle)[(u64)y * job.width + x] = (u16)(batch.is_gaussian ? sum >> 8 : sum);
 }
 
 KERNEL blur_columns(const BlurBatch batch)
@@ -158,7 +158,7 @@ KERNEL blur_columns(const BlurBatch batch)
     const BlurJob& job = batch.jobs[blockIdx.z];
     u32 x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= job.width || y >= job.height) return;
-    const u16* middle = (const u16*)job.middle + x;
+    const u16* middle = pointer<const u16>(job.middle) + x;
     i32 last = (i32)job.height - 1, at = (i32)y;
     i32 own = (i32)middle[(u64)at * job.width];
     i32 sum = batch.is_gaussian ? (1 << 19) + batch.weights_q14[0] * own : own;
@@ -211,7 +211,7 @@ KERNEL extremes(const ExtremeBatch batch)
     i32 at = (i32)(batch.is_column ? y : x), last = (i32)(batch.is_column ? job.height : job.width) - 1;
     i32 from = larger(at - (i32)batch.before, 0), to = smaller(at + (i32)batch.after, last);
     u64 step = batch.is_column ? job.from_stride : 1;
-    const u8* line = batch.is_column ? (const u8*)job.from + x : row_of(job.from, job.from_stride, y);
+    const u8* line = batch.is_column ? pointer<const u8>(job.from) + x : row_of(job.from, job.from_stride, y);
     i32 found = line[step * (u64)from];
     for (i32 i = from + 1; i <= to; i++) {
         i32 v = line[step * (u64)i];

@@ -59,9 +59,9 @@ __device__ inline f32 number_of(const Target& to, u32 channel, u8 level) { retur
 
 __device__ inline void put(const Target& to, u64 at, u32 channel, u8 level)
 {
-    if (to.dtype == U8) ((u8*)to.out)[at] = level;
-    else if (to.dtype == F16) ((u16*)to.out)[at] = half_of(number_of(to, channel, level));
-    else ((f32*)to.out)[at] = number_of(to, channel, level);
+    if (to.dtype == U8) pointer<u8>(to.out)[at] = level;
+    else if (to.dtype == F16) pointer<u16>(to.out)[at] = half_of(number_of(to, channel, level));
+    else pointer<f32>(to.out)[at] = number_of(to, channel, level);
 }
 
 __device__ inline void put_pixel(const Target& to, u32 x, u32 y, Pixel p)
@@ -266,16 +266,16 @@ __device__ inline bool put_four(const Target& to, u32 x, u32 y, const Pixel pixe
         if (to.dtype == U8) {
             u32 four = 0;
             for (u32 i = 0; i < 4; i++) four |= (u32)channel_of(pixels[i], c) << (8 * i);
-            *(u32*)at = four;
+            *pointer<u32>(at) = four;
         } else if (to.dtype == F16) {
             u64 four = 0;
             for (u32 i = 0; i < 4; i++) four |= (u64)half_of(number_of(to, c, channel_of(pixels[i], c))) << (16 * i);
-            *(u64*)at = four;
+            *pointer<u64>(at) = four;
         } else {
             for (u32 i = 0; i < 4; i += 2) {
                 u64 low = __float_as_uint(number_of(to, c, channel_of(pixels[i], c)));
                 u64 high = __float_as_uint(number_of(to, c, channel_of(pixels[i + 1], c)));
-                ((u64*)at)[i / 2] = low | high << 32;
+                pointer<u64>(at)[i / 2] = low | high << 32;
             }
         }
     }

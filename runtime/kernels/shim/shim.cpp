@@ -178,6 +178,15 @@ void barrier()
 }
 }
 
+// Bytes of a kernel's argument; 0 for no such kernel.
+extern "C" unsigned gantry_shim_argument_bytes(const char* name)
+{
+    for (const shim::Known& known : shim::KERNELS) {
+        if (std::strcmp(known.name, name) == 0) return known.bytes;
+    }
+    return 0;
+}
+
 // 0: done. 1: no such kernel. 2: its argument has another size. 3: more threads or shared memory than a GPU has.
 extern "C" int gantry_shim_launch(const char* name, const unsigned grid[3], const unsigned block[3], unsigned shared_bytes, const void* arguments,
                                   unsigned argument_bytes, int is_reverse)

@@ -27,6 +27,13 @@ extern thread_local unsigned char* shared;
 void barrier();
 }
 
+// The driver shim (tests/gpu/shim) maps device memory at host addresses and adds 2^52 to them, which no pointer of the host has.
+template <class T>
+inline T* pointer(unsigned long long address)
+{
+    return (T*)(address & ((1ull << 52) - 1));
+}
+
 #define DYNAMIC_SHARED(type, name) type* name = (type*)shim::shared
 #define __syncthreads() shim::barrier()
 

@@ -1,9 +1,11 @@
-//! The few functions of libcuda that Gantry calls for memory, streams and events, over memfds and threads: for tests on machines without a card.
+//! The few functions of libcuda that Gantry calls for memory, streams, events and kernels, over memfds and threads: for tests on machines without a card.
 //!
 //! It is loaded as `libcuda.so.1` by the same loader as the driver, in as many processes as there are, so everything above runs as it is: joins,
 //! descriptors, imports, kills. What is copied from the driver's documentation: addresses mean nothing to the host (touching one ends the process);
 //! work is done later than it is asked for; memory that is unmapped, freed or read-only cannot be written; the exporter cannot open its own IPC handle;
 //! memory of the legacy IPC must not be freed while somebody has it mapped (the process is aborted); a failed access spoils the context.
+//!
+//! Kernels are Gantry's own, compiled for the host (runtime/kernels/shim): the code that is loaded is looked at and not run.
 //!
 //! What it cannot show is whether the driver does as documented, nor anything about speed.
 //!
@@ -21,6 +23,7 @@
 
 mod card;
 mod events;
+mod kernels;
 mod memory;
 mod streams;
 
@@ -107,8 +110,14 @@ pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: c_int, _device:
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, _attribute: CUdevice_attribute, _device: CUdevice) -> CUresult {
-    unsafe { *value = 1 };
+pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: CUdevice_attribute, _device: CUdevice) -> CUresult {
+    // Says yes to everything, and is of architecture 9.0.
+    let found = match attribute {
+        CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR => 9,
+        CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR => 0,
+        _ => 1,
+    };
+    unsafe { *value = found };
     CUDA_SUCCESS
 }
 

@@ -16,12 +16,12 @@ use rustix::mm::{MapFlags, ProtFlags};
 use crate::card::{self, Block, TOTAL};
 use crate::{
     CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_INVALID_CONTEXT, CUDA_ERROR_INVALID_HANDLE, CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_NOT_SUPPORTED,
-    CUDA_ERROR_OPERATING_SYSTEM, answer, current, lacks,
+    CUDA_ERROR_OPERATING_SYSTEM, CUDA_ERROR_OUT_OF_MEMORY, answer, current, lacks,
 };
 
 const UNIT: usize = 2 << 20;
-/// No address of the host: the kernel gives none above 2^47.
-const FIRST_ADDRESS: u64 = 1 << 52;
+/// Added to the place in the host's address space where the shim and its kernels find the bytes. No address of the host: the kernel gives none above 2^47.
+const OFFSET: u64 = 1 << 52;
 const IPC_MAGIC: u64 = 0x6761_6e74_7279_6970;
 
 #[derive(PartialEq, Eq)]
@@ -35,7 +35,15 @@ struct Range {
     len: usize,
     kind: Kind,
     block: Option<Arc<Block>>,
+    // Before the space that it lies in.
     view: Option<View>,
+    space: Space,
+}
+
+/// Addresses that nobody else gets.
+struct Space {
+    base: usize,
+    len: usize,
 }
 
 /// Where the host's side of the shim touches a range.
@@ -49,7 +57,6 @@ struct View {
 struct State {
     ranges: BTreeMap<u64, Range>,
     handles: HashMap<u64, Arc<Block>>,
-    next_address: u64,
     next_handle: u64,
 }
 
@@ -60,33 +67,51 @@ fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
     work(state.get_or_insert_default())
 }
 
-impl View {
-    fn new(block: &Block, len: usize, is_writable: bool) -> Result<Self, CUresult> {
-        let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
-        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, &block.fd, 0) };
-        Ok(Self { base: base.map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?.addr(), len, is_writable })
+impl Space {
+    fn new(len: usize) -> Result<Self, CUresult> {
+        let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE) };
+        Ok(Self { base: base.map_err(|_| CUDA_ERROR_OUT_OF_MEMORY)?.expose_provenance(), len })
     }
 }
 
-impl Drop for View {
+impl Drop for Space {
     fn drop(&mut self) {
         let _ = unsafe { rustix::mm::munmap(ptr::with_exposed_provenance_mut(self.base), self.len) };
     }
 }
 
+impl View {
+    /// At the start of `space`, in whose place it lies until it is dropped.
+    fn new(space: &Space, block: &Block, is_writable: bool) -> Result<Self, CUresult> {
+        let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let (at, len) = (ptr::with_exposed_provenance_mut(space.base), space.len.min(block.size));
+        let mapped = unsafe { rustix::mm::mmap(at, len, protection, MapFlags::SHARED | MapFlags::FIXED, &block.fd, 0) };
+        mapped.map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?;
+        Ok(Self { base: space.base, len, is_writable })
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let at = ptr::with_exposed_provenance_mut(self.base);
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        let _ = unsafe { rustix::mm::mmap_anonymous(at, self.len, ProtFlags::empty(), flags) };
+    }
+}
+
 impl State {
-    fn reserve(&mut self, len: usize, kind: Kind) -> u64 {
-        let at = FIRST_ADDRESS + self.next_address;
-        self.next_address += (len + UNIT) as u64;
-        self.ranges.insert(at, Range { len, kind, block: None, view: None });
-        at
+    fn reserve(&mut self, len: usize, kind: Kind) -> Result<u64, CUresult> {
+        let space = Space::new(len)?;
+        let at = OFFSET + space.base as u64;
+        self.ranges.insert(at, Range { len, kind, block: None, view: None, space });
+        Ok(at)
     }
 
     fn map(&mut self, kind: Kind, block: Arc<Block>) -> Result<u64, CUresult> {
-        let (len, view) = (block.size, View::new(&block, block.size, true)?);
-        let at = self.reserve(len, kind);
+        let at = self.reserve(block.size, kind)?;
         let range = self.ranges.get_mut(&at).ok_or(CUDA_ERROR_INVALID_VALUE)?;
-        (range.block, range.view) = (Some(block), Some(view));
+        range.view = Some(View::new(&range.space, &block, true)?);
+        range.block = Some(block);
         Ok(at)
     }
 
@@ -116,6 +141,11 @@ pub fn touch(at: u64, len: usize, writes: bool, work: impl FnOnce(*mut u8)) -> R
             _ => Err(CUDA_ERROR_ILLEGAL_ADDRESS),
         }
     })
+}
+
+/// Does `work` while nothing is mapped or unmapped.
+pub fn with_everything_in_place<T>(work: impl FnOnce() -> T) -> T {
+    with(|_| work())
 }
 
 #[unsafe(no_mangle)]
@@ -216,8 +246,7 @@ pub unsafe extern "C" fn cuMemAddressReserve(
     _wish: CUdeviceptr,
     _flags: c_ulonglong,
 ) -> CUresult {
-    unsafe { *at = with(|state| state.reserve(size, Kind::Reserved)) };
-    answer(Ok(()))
+    answer(with(|state| state.reserve(size, Kind::Reserved)).map(|address| unsafe { *at = address }))
 }
 
 #[unsafe(no_mangle)]
@@ -254,8 +283,10 @@ pub extern "C" fn cuMemMap(
 pub unsafe extern "C" fn cuMemSetAccess(at: CUdeviceptr, size: usize, access: *const CUmemAccessDesc, count: usize) -> CUresult {
     let is_writable = unsafe { (*access).flags } == CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     answer(with(|state| match state.ranges.get_mut(&at) {
-        Some(Range { len, block: Some(block), view, .. }) if *len == size && count == 1 => {
-            *view = Some(View::new(block, size, is_writable)?);
+        Some(Range { len, block: Some(block), view, space, .. }) if *len == size && count == 1 => {
+            // The one before would take the new one's place with it.
+            *view = None;
+            *view = Some(View::new(space, block, is_writable)?);
             Ok(())
         }
         _ => Err(CUDA_ERROR_INVALID_VALUE),

@@ -155,3 +155,16 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: CUdeviceptr
     };
     answer(stream(raw).map(|stream| stream.give(Box::new(copy))))
 }
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, len: usize, raw: CUstream) -> CUresult {
+    answer(stream(raw).map(|stream| stream.give(Box::new(move || copy_row(to, from, len)))))
+}
+
+/// By way of the host, as a range is touched under a lock.
+fn copy_row(to: CUdeviceptr, from: CUdeviceptr, len: usize) -> Result<(), CUresult> {
+    let mut bytes = vec![0u8; len];
+    let at = bytes.as_mut_ptr();
+    in_steps(from, len, false, |source, done, part| unsafe { source.copy_to_nonoverlapping(at.add(done), part) })?;
+    in_steps(to, len, true, |target, done, part| unsafe { target.copy_from_nonoverlapping(bytes.as_ptr().add(done), part) })
+}

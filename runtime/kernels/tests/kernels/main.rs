@@ -5,5 +5,4 @@ mod common;
 mod cut;
 mod measure;
 mod operators;
-mod queue;
 mod scale;

@@ -1,28 +1,48 @@
-//! What nodes call, on a card: pictures in device memory through every operation, against the CPU. Without a card: `skipped`.
+//! What nodes call: pictures in device memory through every operation, against the CPU. On a card, or over the driver shim.
 
-use gantry_cuda::{Context, Device, DeviceMemory};
-use gantry_frames::{DType, PixelFormat};
+use gantry_cuda::DeviceMemory;
+use gantry_frames::{Colour, DType, ImageLayout, Layout, PixelFormat};
+use gantry_gpu_checks::{REQUIRED, context, over_the_shim};
 use gantry_images::{
-    Arrangement, Cutter, FrameScaler, Gray, LegibilityScratch, Letterbox, Rgb, Shear, SlantScratch, Window, estimate_slant, gray_from_rgb,
+    Arrangement, Cutter, FrameScaler, Gray, LegibilityScratch, Letterbox, Rgb, Shear, SlantScratch, Window, Yuv, estimate_slant,
+    gray_from_rgb,
 };
 use gantry_kernels::{
     CutItem, DeviceFrame, DeviceGrey, DeviceGreyMut, Kernels, LoadOptions, Look, Operator, Queue, ScaleItem, TensorFormat,
 };
 
-use crate::common::{COLOURS, Picture};
+/// Noise over slow waves, NV12 as a decoder gives it.
+struct Picture {
+    layout: ImageLayout,
+    bytes: Vec<u8>,
+}
+
+impl Picture {
+    fn new(width: u32, height: u32) -> Self {
+        let layout = *Layout::packed(PixelFormat::Nv12, width, height, Colour::BT709_LIMITED).unwrap().as_image().unwrap();
+        let mut state = 4u32;
+        let noise = |i: u64| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (128.0 + 90.0 * (i as f64 * 0.013).sin() + f64::from(state >> 26) - 32.0) as u8
+        };
+        Self { layout, bytes: (0..Layout::Image(layout).byte_len()).map(noise).collect() }
+    }
+
+    fn yuv(&self) -> Yuv<'_> {
+        Yuv::of(&self.layout, &self.bytes).unwrap()
+    }
+}
 
 fn queue() -> Option<Queue> {
-    match Device::all() {
-        Ok(found) => {
-            let context = Context::primary(found[0]).unwrap();
-            let kernels = Kernels::load(&context, &LoadOptions::from_env()).unwrap_or_else(|e| panic!("{e}; {}", e.hint()));
-            Some(Queue::new(&kernels).unwrap())
-        }
-        Err(error) if std::env::var_os("GANTRY_GPU_REQUIRED").is_some() => panic!("{error}; {}", error.hint()),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
+    let context = context()?;
+    let kernels = Kernels::load(&context, &LoadOptions::from_env()).unwrap_or_else(|e| panic!("{e}; {}", e.hint()));
+    Some(Queue::new(&kernels).unwrap())
+}
+
+#[test]
+fn all_operations_pass_over_the_driver_shim() {
+    if std::env::var_os(REQUIRED).is_none() {
+        over_the_shim(&["a_frame_goes_through"], &[]);
     }
 }
 
@@ -41,7 +61,7 @@ fn get(queue: &Queue, memory: &DeviceMemory) -> Vec<u8> {
 #[test]
 fn a_frame_goes_through_scaling_cutting_an_operator_and_measuring_without_leaving_the_card() {
     let Some(mut queue) = queue() else { return };
-    let picture = Picture::new(PixelFormat::Nv12, 640, 360, COLOURS[1], 0, 4);
+    let picture = Picture::new(640, 360);
     let memory = put(&queue, &picture.bytes);
     let frame = DeviceFrame { layout: &picture.layout, pixels: memory.slice(0, memory.len()).unwrap() };
 
@@ -86,7 +106,7 @@ fn full_hd_is_scaled_faster_than_the_frames_of_50_cameras_come() {
     let Some(mut queue) = queue() else { return };
     const BATCH: usize = 16;
     const ROUNDS: u32 = 200;
-    let picture = Picture::new(PixelFormat::Nv12, 1920, 1080, COLOURS[1], 0, 4);
+    let picture = Picture::new(1920, 1080);
     let frames: Vec<_> = (0..BATCH).map(|_| put(&queue, &picture.bytes)).collect();
     let letterbox = Letterbox::fit(1920, 1080, 960, 544);
     let tensors: Vec<_> = (0..BATCH).map(|_| put(&queue, &vec![0; 3 * 960 * 544])).collect();
