@@ -55,6 +55,12 @@ pub const CONTRACT: Contract = Contract {
                     "auto",
                     "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
                 ),
+                choice_param(
+                    "memory",
+                    const { &[text("host"), text("cuda")] },
+                    "host",
+                    "where the frames lie; `cuda`: in the card's memory, with `device` `cuda` or `tensorrt`",
+                ),
                 bool_param("fp16", true, "TensorRT: half precision where it is faster; scores differ in the third digit"),
                 text_param(
                     "engine_cache",

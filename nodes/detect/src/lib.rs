@@ -10,6 +10,9 @@
 //! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. Live mode drops a frame when a
 //! newer one of the same camera waits, and counts it as `superseded`.
 //!
+//! **Memory.** With `MEMORY: cuda` the frames lie on the card, where `resize` with the same parameter puts them, and only candidate boxes come to
+//! the host. Up to 8 frames are one run then.
+//!
 //! **Boxes** are mapped to source pixels and cut at the picture's edge. A box counts for its best class; boxes of plates
 //! suppress each other, and so do boxes of vehicles of whatever class.
 //!
@@ -24,6 +27,7 @@
 //! ```
 
 mod contract;
+mod engine;
 mod params;
 mod place;
 
@@ -31,19 +35,22 @@ pub use contract::CONTRACT;
 pub use params::Params;
 pub use place::{detections, in_source};
 
+use engine::Engine;
 use gantry_contract::Contract;
-use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Mode, StopFlag};
-use gantry_inference::{Detector, Device, ElementType, ModelError, Options, Selection, default_engine_cache};
+use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Memory, Mode, StopFlag};
+use gantry_inference::{ElementType, Selection};
 use gantry_messages::{DetectionsRow, FrameRow, Kind};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Frames that the harness lets a reader hold at once.
+const MOST_HELD: usize = 8;
 
 /// The node.
 pub struct Detect {
     params: Params,
-    detector: Detector,
+    engine: Engine,
     kinds: Vec<Option<Kind>>,
     selection: Selection,
     client: Client,
@@ -58,28 +65,25 @@ impl Stage for Detect {
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let options = Options {
-            device: params.device.parse::<Device>()?,
-            threads: params.threads,
-            fp16: params.fp16,
-            engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
-            gpu_batch: params.max_batch,
-            ..Options::default()
-        };
-        let detector = Detector::open(Path::new(&params.model), &options).map_err(|e| model_fault(&e))?;
-        let kinds = params.kinds(detector.classes());
+        let memory = if params.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let engine = Engine::open(&params, &memory)?;
+        let described = engine.described();
+        let kinds = params.kinds(described.classes());
         if !kinds.contains(&Some(Kind::Plate)) {
-            let what = format!("model `{}` has the classes {}, none of them is a plate", params.model, detector.classes().join(", "));
+            let what = format!("model `{}` has the classes {}, none of them is a plate", params.model, described.classes().join(", "));
             return Err(Fault::new(what).hint("name the model's plate classes in PLATE_CLASSES"));
         }
-        let (element, dims) = detector.picture();
-        tracing::info!(device = %detector.info().device, input = %format!("{element} {dims:?}"), "detector is ready");
+        let (element, dims) = described.picture();
+        tracing::info!(device = %engine.device(), memory = params.memory, batch = engine.batch(), input = %format!("{element} {dims:?}"), "detector is ready");
+        // A batch on a card holds all of its frames; else one after the other is read.
+        let held = if memory.context().is_some() { engine.together() as u32 } else { 1 };
+        let client = context.client_on(held, &memory)?;
         Ok(Self {
             selection: params.selection(&kinds),
             params,
-            detector,
+            engine,
             kinds,
-            client: context.client(1)?,
+            client,
             mode: context.mode,
             stop: context.stop.clone(),
             waiting: VecDeque::new(),
@@ -105,7 +109,7 @@ impl Stage for Detect {
 
     fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
         let Some(since) = self.waiting_since else { return Ok(Work::Idle) };
-        let may_fill = self.mode == Mode::Live && self.detector.batch() > 1 && !self.waiting.iter().any(|row| row.end);
+        let may_fill = self.mode == Mode::Live && self.engine.batch() > 1 && !self.waiting.iter().any(|row| row.end);
         if may_fill {
             let left = Duration::from_millis(self.params.max_wait_ms).saturating_sub(since.elapsed());
             if !left.is_zero() {
@@ -139,32 +143,20 @@ impl Detect {
         let frames: Vec<FrameRow> = self.waiting.drain(..count).collect();
         self.waiting_since = if self.waiting.is_empty() { None } else { Some(Instant::now()) };
         let mut rows = Vec::with_capacity(frames.len());
-        let mut staged: Vec<usize> = Vec::new();
+        let mut waiting: Vec<(usize, &FrameRow, Option<Acquired>)> = Vec::new();
         let started = Instant::now();
         for frame in &frames {
-            if frame.end {
-                rows.push(row_of(frame));
-                continue;
+            if !frame.end {
+                let Some(acquired) = self.acquire(frame, out)? else { continue };
+                self.check(frame, acquired.layout())?;
+                waiting.push((rows.len(), frame, self.engine.take(waiting.len(), acquired)?));
             }
-            let Some(acquired) = self.acquire(frame, out)? else { continue };
-            self.check(frame, acquired.layout())?;
-            let mut row = row_of(frame);
-            if self.detector.batch() == 1 {
-                let found = self.detector.detect(acquired.bytes(), &self.selection).map_err(|e| model_fault(&e))?;
-                // `found` borrows the detector, so its classes cannot be asked for at the same time.
-                let found = found.to_vec();
-                row.detections = detections(&found, frame, self.detector.classes(), &self.kinds);
-            } else {
-                self.detector.stage(staged.len(), acquired.bytes()).map_err(|e| model_fault(&e))?;
-                staged.push(rows.len());
-            }
-            drop(acquired);
-            rows.push(row);
-            if staged.len() == self.detector.batch() {
-                self.run_staged(&mut staged, &frames, &mut rows)?;
+            rows.push(row_of(frame));
+            if waiting.len() == self.engine.together() {
+                self.run(&mut waiting, &mut rows)?;
             }
         }
-        self.run_staged(&mut staged, &frames, &mut rows)?;
+        self.run(&mut waiting, &mut rows)?;
         out.count("busy_us", started.elapsed().as_micros() as u64);
         out.count("boxes", rows.iter().map(|row| row.detections.len() as u64).sum());
         out.send("detections", &rows)?;
@@ -174,22 +166,22 @@ impl Detect {
         Ok(())
     }
 
-    fn run_staged(&mut self, staged: &mut Vec<usize>, frames: &[FrameRow], rows: &mut [DetectionsRow]) -> Result<(), Fault> {
-        if staged.is_empty() {
+    /// Detects in the frames that are held, and gives them back.
+    fn run(&mut self, waiting: &mut Vec<(usize, &FrameRow, Option<Acquired>)>, rows: &mut [DetectionsRow]) -> Result<(), Fault> {
+        if waiting.is_empty() {
             return Ok(());
         }
-        let classes = self.detector.classes().to_vec();
+        let (mut places, mut pictures) = (Vec::new(), Vec::new());
+        for (row, frame, acquired) in waiting.drain(..) {
+            places.push((row, frame));
+            pictures.push(acquired);
+        }
+        let classes = self.engine.described().classes().to_vec();
         let kinds = &self.kinds;
-        let place = |index: usize, found: &[gantry_inference::RawDetection]| {
-            let row = &mut rows[staged[index]];
-            let frame = frames.iter().find(|f| !f.end && f.source == row.source && f.frame == row.frame);
-            if let Some(frame) = frame {
-                row.detections = detections(found, frame, &classes, kinds);
-            }
-        };
-        self.detector.run_staged(staged.len(), &self.selection, place).map_err(|e| model_fault(&e))?;
-        staged.clear();
-        Ok(())
+        self.engine.detect(&pictures, &self.selection, |index, found| {
+            let (row, frame) = places[index];
+            rows[row].detections = detections(found, frame, &classes, kinds);
+        })
     }
 
     /// `None` where the frame is gone, which only live mode allows.
@@ -214,7 +206,7 @@ impl Detect {
     }
 
     fn check(&self, frame: &FrameRow, layout: &Layout) -> Result<(), Fault> {
-        let (element, dims) = self.detector.picture();
+        let (element, dims) = self.engine.described().picture();
         let found = match layout.as_tensor() {
             Some(tensor) => {
                 let shape: Vec<usize> = tensor.shape().iter().map(|d| *d as usize).collect();
@@ -225,7 +217,7 @@ impl Detect {
             }
             None => format!("a {} picture of {}x{} px", frame.format, frame.width, frame.height),
         };
-        let image = self.detector.info().image;
+        let image = self.engine.described().info().image;
         let order = format!("{:?}", image.order).to_lowercase();
         let what = format!("{}: a frame of {found}, model `{}` takes {element} {dims:?}", place_of(frame), self.params.model);
         let hint = format!("set WIDTH: {}, HEIGHT: {}, DTYPE: {element}, LAYOUT: {order} at the `resize` nodes", image.width, image.height);
@@ -256,8 +248,4 @@ fn row_of(frame: &FrameRow) -> DetectionsRow {
         source_height: frame.source_height,
         detections: Vec::new(),
     }
-}
-
-fn model_fault(error: &ModelError) -> Fault {
-    Fault::new(error.to_string()).hint(error.hint())
 }

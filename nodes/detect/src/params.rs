@@ -16,6 +16,7 @@ pub struct Params {
     pub max_wait_ms: u64,
     pub threads: usize,
     pub device: String,
+    pub memory: String,
     pub fp16: bool,
     pub engine_cache: Option<String>,
     pub plate_classes: Vec<String>,

@@ -13,13 +13,21 @@
 //!
 //! Live mode drops a frame when a newer one of the same camera waits, and counts it as `superseded`.
 //!
+//! With `MEMORY: cuda` the tensors lie on the card: frames of the card are scaled there by a kernel that gives the same bytes, frames of the host are
+//! scaled first and uploaded small, 1.6 MB instead of 3.1 MB for 1080p (`copies` in the statistics counts them).
+//!
 //! 1920x1080 into 960x544 is the mean of 2x2 samples with 2 grey rows above and below; other sizes use a triangle filter.
 
+mod card;
 mod contract;
 
 pub use contract::CONTRACT;
 
-use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag, View};
+use card::OnCard;
+
+use gantry_frames::{
+    AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Memory, Mode, Pool, SourceName, StopFlag, View,
+};
 use gantry_images::{Arrangement, FrameScaler, Letterbox, Transform, Yuv};
 use gantry_messages::FrameRow;
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work, frame_row};
@@ -33,7 +41,15 @@ pub struct Params {
     height: u32,
     dtype: Samples,
     layout: Axes,
+    memory: Place,
     pool_slots: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Place {
+    Host,
+    Cuda,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -60,6 +76,7 @@ pub struct Resize {
     client: Client,
     mode: Mode,
     stop: StopFlag,
+    on_card: Option<OnCard>,
     scaler: FrameScaler,
     /// Live: the newest frame of each camera.
     waiting: Vec<FrameRow>,
@@ -81,14 +98,22 @@ impl Stage for Resize {
         let dtype = if p.dtype == Samples::U8 { DType::U8 } else { DType::F32 };
         let shape = if p.layout == Axes::Nchw { [1, 3, p.height, p.width] } else { [1, p.height, p.width, 3] };
         let tensor = Layout::tensor(dtype, &shape)?;
+        let memory = if p.memory == Place::Cuda { context.memory()? } else { Memory::Host };
+        let on_card = if p.memory == Place::Cuda { Some(OnCard::open(&memory)?) } else { None };
+        let pool = match &on_card {
+            Some(_) => context.pool_in("images", p.pool_slots, tensor.byte_len(), 0, &memory)?,
+            None => context.pool("images", p.pool_slots, tensor.byte_len())?,
+        };
+        let client = context.client_on(1, &memory)?;
         Ok(Self {
             width: p.width,
             height: p.height,
             arrangement,
             tensor,
-            pool: context.pool("images", p.pool_slots, tensor.byte_len())?,
-            client: context.client(1)?,
+            pool,
+            client,
             mode: context.mode,
+            on_card,
             stop: context.stop.clone(),
             scaler: FrameScaler::default(),
             waiting: Vec::new(),
@@ -173,12 +198,23 @@ impl Resize {
             .layout()
             .as_image()
             .ok_or_else(|| Fault::new("the frame is a tensor, a picture is wanted").hint("connect the output `frames` of `decode`"))?;
-        let picture = Yuv::of(image, frame.bytes())?;
-        let letterbox = Letterbox::fit(picture.width, picture.height, self.width as usize, self.height as usize);
-        let bytes = self.arrangement.byte_len(letterbox.width, letterbox.height);
-        let target = loaned.bytes_mut().get_mut(..bytes).ok_or_else(|| Fault::new(format!("slot is shorter than {bytes} bytes")))?;
-        self.scaler.run(&picture, &letterbox, self.arrangement, target);
-        drop(frame);
+        let letterbox = Letterbox::fit(image.width as usize, image.height as usize, self.width as usize, self.height as usize);
+        let filled = match &mut self.on_card {
+            Some(on) => {
+                on.resize(&frame, image, &letterbox, self.arrangement, &mut loaned)?;
+                let filled = on.fill(loaned, self.tensor)?;
+                drop(frame);
+                filled
+            }
+            None => {
+                let bytes = self.arrangement.byte_len(letterbox.width, letterbox.height);
+                let target =
+                    loaned.bytes_mut().get_mut(..bytes).ok_or_else(|| Fault::new(format!("slot is shorter than {bytes} bytes")))?;
+                self.scaler.run(&Yuv::of(image, frame.bytes())?, &letterbox, self.arrangement, target);
+                drop(frame);
+                loaned.fill(self.tensor)?
+            }
+        };
         let source_from_frame = Transform { scale_x: row.scale_x, scale_y: row.scale_y, offset_x: row.offset_x, offset_y: row.offset_y };
         let t = source_from_frame.after(&letterbox.source_from_input());
         let view = View {
@@ -193,7 +229,7 @@ impl Resize {
         };
         let (source, frame) = (SourceName::new(&row.source)?, row.frame);
         let meta = FrameMeta { source, frame, pts_ns: row.pts_ns, captured_ns: row.captured_ns, view };
-        let published = loaned.fill(self.tensor)?.publish(&meta);
+        let published = filled.publish(&meta);
         Ok(Some(frame_row(&published.handle, &self.tensor, &meta)))
     }
 

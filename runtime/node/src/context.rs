@@ -96,6 +96,13 @@ impl Context {
         self
     }
 
+    /// For tests: what [`Context::memory`] answers.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.place = Arc::new(Place::of(memory));
+        self
+    }
+
     /// The edges that end in this node, timers left out.
     pub fn inputs(&self) -> &[Edge] {
         &self.topology.inputs

@@ -31,6 +31,12 @@ impl Place {
         Ok(Self { wish, chosen: Mutex::default() })
     }
 
+    /// For tests: `memory`, without a choice.
+    pub(crate) fn of(memory: Memory) -> Self {
+        let choice = Choice { memory, reason: "the test asks for it".to_owned() };
+        Self { wish: Wish::Auto, chosen: Mutex::new(Some(choice)) }
+    }
+
     /// For a node that can work on a card: chooses at the first call, by a round trip with a second process.
     pub(crate) fn choose(&self, runtime_dir: &Path) -> Result<Memory, Fault> {
         let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);

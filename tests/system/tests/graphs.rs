@@ -60,7 +60,7 @@ fn reading_through_a_faulty_graph_prints_the_same_faults_and_starts_nothing() {
 fn every_shipped_graph_passes_our_check_and_doras() {
     let mut all = graphs("graphs", |_| true);
     all.extend(graphs("tests/graphs", |n| !n.starts_with("invalid_")));
-    for folder in ["graphs/sites", "graphs/experiments"] {
+    for folder in ["graphs/gpu", "graphs/sites", "graphs/experiments"] {
         if root().join(folder).is_dir() {
             all.extend(graphs(folder, |_| true));
         }

@@ -1,0 +1,144 @@
+//! Where the model runs and where its pictures lie.
+
+use crate::{MOST_HELD, Params};
+use gantry_frames::{Acquired, Memory};
+use gantry_inference::{Detector, Device, DeviceDetector, ModelError, Options, RawDetection, Selection, default_engine_cache};
+use gantry_kernels::{KernelError, Kernels, LoadOptions};
+use gantry_node::Fault;
+use std::path::{Path, PathBuf};
+
+/// The detector.
+#[derive(Debug)]
+pub enum Engine {
+    /// Pictures in host memory; a model on a card uploads them.
+    Host(Box<Detector>),
+    /// Pictures in the card's memory.
+    Card(Box<DeviceDetector>),
+}
+
+impl Engine {
+    /// Opens the model as the parameters say; `memory` is where the frames lie.
+    ///
+    /// # Errors
+    /// No card or no kernels where `memory` is `cuda`; a model that does not load.
+    pub fn open(params: &Params, memory: &Memory) -> Result<Self, Fault> {
+        let device = params.device.parse::<Device>()?;
+        let mut options = Options {
+            device,
+            threads: params.threads,
+            fp16: params.fp16,
+            engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
+            gpu_batch: params.max_batch,
+            ..Options::default()
+        };
+        let path = Path::new(&params.model);
+        if params.memory == "host" {
+            return Detector::open(path, &options).map(|detector| Self::Host(Box::new(detector))).map_err(|e| model_fault(&e));
+        }
+        let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
+        options.device = match device {
+            Device::Auto => Device::Cuda,
+            Device::Cpu => {
+                return Err(wanted(Fault::new("`device` is `cpu`, which does not read the card's memory"))
+                    .hint("set DEVICE: cuda, or MEMORY: host"));
+            }
+            device => device,
+        };
+        // A batch on a card holds all of its frames.
+        options.gpu_batch = options.gpu_batch.min(MOST_HELD);
+        let no_card =
+            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let card = memory.context().ok_or_else(|| wanted(no_card()))?;
+        let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| wanted(kernel_fault(&e)))?;
+        let detector = DeviceDetector::open(path, &options, &kernels).map_err(|e| wanted(model_fault(&e)))?;
+        Ok(Self::Card(Box::new(detector)))
+    }
+
+    /// What the model says about itself.
+    #[must_use]
+    pub fn described(&self) -> &Detector {
+        match self {
+            Self::Host(detector) => detector,
+            Self::Card(detector) => detector.described(),
+        }
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Host(detector) => detector.info().device,
+            Self::Card(detector) => detector.device(),
+        }
+    }
+
+    /// Pictures in one run.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        match self {
+            Self::Host(detector) => detector.batch(),
+            Self::Card(detector) => detector.batch(),
+        }
+    }
+
+    /// Pictures that are taken together: a run's, and on a card no more than a reader may hold.
+    #[must_use]
+    pub fn together(&self) -> usize {
+        match self {
+            Self::Host(detector) => detector.batch(),
+            Self::Card(detector) => detector.batch().min(MOST_HELD),
+        }
+    }
+
+    /// Takes the picture at `index` of the next run. Of a batch in host memory it is copied to its place and given back at once.
+    ///
+    /// # Errors
+    /// A picture of another size.
+    pub fn take(&mut self, index: usize, picture: Acquired) -> Result<Option<Acquired>, Fault> {
+        match self {
+            Self::Host(detector) if detector.batch() > 1 => {
+                detector.stage(index, picture.bytes()).map_err(|e| model_fault(&e))?;
+                Ok(None)
+            }
+            _ => Ok(Some(picture)),
+        }
+    }
+
+    /// Detects in the pictures that were taken; `each` gets every picture's detections, in order. The pictures are not read any more then.
+    ///
+    /// # Errors
+    /// A picture that lies elsewhere, or a run that fails.
+    pub fn detect(
+        &mut self,
+        pictures: &[Option<Acquired>],
+        selection: &Selection,
+        mut each: impl FnMut(usize, &[RawDetection]),
+    ) -> Result<(), Fault> {
+        match self {
+            Self::Host(detector) if detector.batch() > 1 => {
+                detector.run_staged(pictures.len(), selection, each).map_err(|e| model_fault(&e))
+            }
+            Self::Host(detector) => {
+                for (index, picture) in pictures.iter().flatten().enumerate() {
+                    each(index, detector.detect(picture.bytes(), selection).map_err(|e| model_fault(&e))?);
+                }
+                Ok(())
+            }
+            Self::Card(detector) => {
+                let host =
+                    || Fault::new("a frame in host memory, the model reads the card's").hint("set MEMORY: cuda at the `resize` nodes");
+                let slices = pictures.iter().flatten().map(|picture| picture.device().ok_or_else(host)).collect::<Result<Vec<_>, _>>()?;
+                detector.detect(&slices, selection, each).map_err(|e| model_fault(&e))
+            }
+        }
+    }
+}
+
+pub(crate) fn model_fault(error: &ModelError) -> Fault {
+    Fault::new(error.to_string()).hint(error.hint())
+}
+
+fn kernel_fault(error: &KernelError) -> Fault {
+    let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
+    Fault::new(format!("{error}{why}")).hint(error.hint())
+}
