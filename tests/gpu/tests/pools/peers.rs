@@ -165,10 +165,14 @@ fn hold(rig: &Rig, dir: &Path, frames: u32) {
 
 /// Reads a frame, lets go of the closed pool, and stays.
 fn linger(rig: &Rig, dir: &Path) {
+    say("ready");
     let client = rig.client(dir);
     let id = find(&client);
     let mut new = Vec::new();
-    client.recover(&id, &mut new).unwrap();
+    eventually("a frame", || {
+        client.recover(&id, &mut new).unwrap();
+        !new.is_empty()
+    });
     let frame = client.acquire(&new[0]).unwrap();
     rig.assert_intact(&frame);
     frame.ack();
