@@ -213,9 +213,8 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
             _ => {}
         }
         if idle {
-            if client.stats().is_empty()
-                && let Err(error) = client.find(OUTPUT)
-            {
+            // Counters stay after a pool, so they do not say whether there is one.
+            if let Err(error) = client.find(OUTPUT) {
                 return violation(&format!("join: {error:?}"));
             }
             client.recover_all(&mut new);
