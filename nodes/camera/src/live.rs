@@ -60,9 +60,11 @@ impl Live {
                 data: one.packet.data,
                 ..PacketRow::default()
             };
-            if let Some(info) = one.info {
-                crate::describe(&mut row, &info);
-                self.info = info;
+            let is_new = one.info.is_some();
+            self.info = one.info.unwrap_or_else(|| std::mem::take(&mut self.info));
+            // Decoding starts with a key frame, also in a `decode` that was started again.
+            if is_new || row.keyframe || row.discontinuity {
+                crate::describe(&mut row, &self.info);
             }
             rows.push(row);
         }

@@ -216,7 +216,7 @@ impl Decode {
             self.drain_decoder(index, out)?;
             self.open_decoder(index, &row)?;
         }
-        if self.streams[index].passes_over(&row) {
+        if self.streams[index].decoder().is_none() || self.streams[index].passes_over(&row) {
             out.count("packets_before_keyframe", 1);
         } else {
             self.reserve(out)?;
