@@ -28,9 +28,13 @@ pub const CONTRACT: Contract = Contract {
             &[
                 required_text_param(
                     "source",
-                    "path of a video file or address of a stream (`rtsp://host/path`, `rtsps`, `http`, `https`); only this node knows it",
+                    "path of a video file or of a recording (`.mcap`), or address of a stream (`rtsp://host/path`, `rtsps`, `http`, `https`); only this node knows it",
                 ),
-                text_param("name", None, "name of the camera in all messages; without it the id of this node"),
+                text_param(
+                    "name",
+                    None,
+                    "name of the camera in all messages, and which camera of a recording; without it the id of this node, or the only camera",
+                ),
                 file_param("credentials_file", None, false, "file with `user:password` of the stream, readable by nobody else (mode 0600)"),
                 text_param(
                     "credentials_env",
@@ -49,7 +53,7 @@ pub const CONTRACT: Contract = Contract {
                     0.0,
                     1e9,
                     0.0,
-                    "media time to start at; frames before it are decoded where needed but not sent on",
+                    "media time to start at, in recordings from the first picture; frames before it are decoded where needed but not sent on",
                 ),
                 f64_param("seconds", "s", 0.0, 1e9, 1e9, "length of media time to read from there"),
                 choice_param(
@@ -58,6 +62,7 @@ pub const CONTRACT: Contract = Contract {
                     "max",
                     "files: as fast as the graph goes, or as a camera would send them",
                 ),
+                f64_param("speed", "", 0.01, 100.0, 1.0, "recordings with `PACE: realtime`: times the speed at which they were made"),
                 bool_param("repeat", false, "live, files with `PACE: realtime`: start again at the end, without end"),
                 int_param("open_timeout_ms", "ms", 100, 600_000, 5000, "streams: how long opening may take"),
                 int_param(

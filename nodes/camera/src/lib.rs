@@ -25,6 +25,9 @@
 //! **Passwords.** `CREDENTIALS_FILE` names a file of mode 0600, `CREDENTIALS_ENV` an environment variable of dora's daemon; either
 //! holds `user:password`. No message, log or statistic shows them.
 //!
+//! **Recordings.** A source that ends in `.mcap` is a recording of `record`; `NAME` says which of its cameras, without it the only one. Packets,
+//! media times and capture times are those that were recorded; what is missing of it is said and counted (`missing_packets`).
+//!
 //! In lossless mode a stream is read like a file: the other end has to wait, and its end is the end.
 
 mod address;
@@ -35,6 +38,7 @@ mod file;
 mod live;
 mod live_clock;
 mod reader;
+mod replay;
 mod window;
 
 pub use address::Address;
@@ -48,7 +52,9 @@ use gantry_messages::{CreditRow, PacketRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use live::Live;
 use reader::Plan;
+use replay::Replay;
 use serde::Deserialize;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tracing::debug;
 
@@ -72,6 +78,7 @@ pub struct Params {
     start_s: f64,
     seconds: f64,
     pace: Pace,
+    speed: f64,
     repeat: bool,
     open_timeout_ms: u64,
     stall_timeout_ms: u64,
@@ -117,6 +124,7 @@ pub(crate) enum Next {
 enum Feed {
     File(Box<File>),
     Live(Live),
+    Replay(Box<Replay>),
 }
 
 impl Feed {
@@ -124,6 +132,7 @@ impl Feed {
         match self {
             Self::File(file) => file.read(count, out),
             Self::Live(live) => Ok(live.read(count, out)),
+            Self::Replay(replay) => replay.read(count),
         }
     }
 
@@ -131,6 +140,7 @@ impl Feed {
         match self {
             Self::File(file) => file.info(),
             Self::Live(live) => live.info(),
+            Self::Replay(replay) => replay.info(),
         }
     }
 }
@@ -150,11 +160,16 @@ impl Stage for Camera {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let name = params.name.clone().unwrap_or_else(|| context.node_id.clone());
+        let mut name = params.name.clone().unwrap_or_else(|| context.node_id.clone());
         let address = Address::new(&params.source, params.credentials_file.as_deref(), params.credentials_env.as_deref())?;
         let max_bytes = params.window_mb as usize * 1_000_000;
         let live = context.mode == Mode::Live && (!address.is_file() || params.pace == Pace::Realtime);
-        let (feed, first) = if live {
+        let (feed, first) = if address.is_file() && is_recording(&params.source) {
+            let part = (params.start_s, params.seconds);
+            let replay = Replay::open(Path::new(&params.source), params.name.as_deref(), part, params.pace, params.speed)?;
+            replay.name().clone_into(&mut name);
+            (Feed::Replay(Box::new(replay)), 0)
+        } else if live {
             if params.start_s > 0.0 || params.seconds < 1e9 {
                 return Err(Fault::new("`START_S` and `SECONDS` are for files that are read once, this is a live source")
                     .hint("leave them out, or set `GANTRY_MODE: lossless`"));
@@ -194,7 +209,7 @@ impl Stage for Camera {
                     debug!(camera = self.name, "{lost}: `decode` goes on with the next one");
                     continue;
                 }
-                (Err(lost), Feed::File(_)) => {
+                (Err(lost), Feed::File(_) | Feed::Replay(_)) => {
                     return Err(Fault::new(format!("camera `{}`: {lost}", self.name))
                         .hint("`decode` was restarted in the middle of a file; start the run again"));
                 }
@@ -263,8 +278,10 @@ impl Camera {
 
     fn end(&mut self, out: &mut Outputs) {
         self.at_end = true;
-        if let Feed::File(file) = &self.feed {
-            file.report(self.window.next(), out);
+        match &self.feed {
+            Feed::File(file) => file.report(self.window.next(), out),
+            Feed::Replay(replay) => replay.report(self.window.next(), out),
+            Feed::Live(_) => {}
         }
         self.push(PacketRow { end: true, ..PacketRow::default() });
     }
@@ -292,6 +309,11 @@ impl Camera {
         }
         Ok(())
     }
+}
+
+/// Whether the source is a recording of `record`.
+fn is_recording(source: &str) -> bool {
+    Path::new(source).extension().is_some_and(|e| e.eq_ignore_ascii_case("mcap"))
 }
 
 fn plan(name: &str, params: &Params, address: Address) -> Plan {

@@ -32,7 +32,6 @@ use gantry_messages::PacketRow;
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gantry_recording::{Limits, RecordError, Recorder, Taken};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -55,8 +54,6 @@ pub struct Record {
     /// None after a live run could not write on.
     recorder: Option<Recorder>,
     videos: Option<Videos>,
-    /// Node that sends the packets of each camera.
-    senders: BTreeMap<String, String>,
 }
 
 impl Stage for Record {
@@ -72,12 +69,7 @@ impl Stage for Record {
         let recorder =
             Recorder::create(&params.out, origin::about(context)?, limits, context.mode == Mode::Lossless).map_err(record_fault)?;
         info!(file = %recorder.path().display(), "recording");
-        Ok(Self {
-            context: context.clone(),
-            recorder: Some(recorder),
-            videos: params.video.then(Videos::default),
-            senders: BTreeMap::new(),
-        })
+        Ok(Self { context: context.clone(), recorder: Some(recorder), videos: params.video.then(Videos::default) })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
@@ -85,16 +77,11 @@ impl Stage for Record {
             out.count("unrecorded_messages", 1);
             return Ok(());
         };
-        let sender = self.context.inputs().iter().find(|e| e.input == input.id);
         let written = if input.port == "packets" {
             let rows = input.rows::<PacketRow>()?;
-            for row in &rows {
-                if let (Some(edge), false) = (sender, self.senders.contains_key(&row.source)) {
-                    self.senders.insert(row.source.clone(), edge.from_node.clone());
-                }
-            }
             packets(recorder, self.videos.as_mut(), &rows, &self.context, out)?
         } else {
+            let sender = self.context.inputs().iter().find(|e| e.input == input.id);
             let topic = sender.map_or_else(|| format!("/{}", input.id), |e| format!("/{}/{}", e.from_node, e.from_output));
             let kind = CONTRACT.input_port(&input.id).map(|p| p.message.to_string()).unwrap_or_default();
             recorder.result(&topic, &kind, input.array())
@@ -105,15 +92,6 @@ impl Stage for Record {
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
         self.settle(flushed, out)
-    }
-
-    fn on_peer_restarted(&mut self, node_id: &str, _out: &mut Outputs) -> Result<(), Fault> {
-        for (camera, _) in self.senders.iter().filter(|(_, sender)| *sender == node_id) {
-            if let Some(recorder) = &mut self.recorder {
-                recorder.restarted(camera);
-            }
-        }
-        Ok(())
     }
 
     fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {

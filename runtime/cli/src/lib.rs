@@ -12,5 +12,7 @@ pub mod ocr;
 pub mod paths;
 pub mod probe;
 pub mod read;
+pub mod record;
+pub mod replay;
 mod report;
 pub mod score;

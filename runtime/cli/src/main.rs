@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, doctor, ocr, probe, read, score, stdout};
+use gantry::{check, doctor, ocr, probe, read, record, replay, score, stdout};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -16,6 +16,10 @@ struct Cli {
 enum Command {
     /// Reads the plates of video files or streams.
     Read(read::ReadArgs),
+    /// Reads plates and records what the cameras sent.
+    Record(record::RecordArgs),
+    /// Reads a recording once more, through the same graph or another.
+    Replay(replay::ReplayArgs),
     /// Checks a graph file without starting anything; reports all faults at once.
     Check(check::CheckArgs),
     /// Says what this machine has and what is missing.
@@ -31,6 +35,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Read(args) => read::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Probe(args) => probe::run(&args),

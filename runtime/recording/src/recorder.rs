@@ -4,6 +4,7 @@ use crate::about::About;
 use crate::files::{base_of, part_path};
 use crate::packets::topic;
 use crate::part::Part;
+use crate::sequence::ANEW;
 use crate::{OpenError, RecordError, Recording, batch, foxglove};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -59,10 +60,7 @@ pub struct Recorder {
 
 #[derive(Debug, Default)]
 struct Camera {
-    /// Recorded number of the camera's packet 0: above 0 after it was started again.
-    offset: u64,
     next: u64,
-    restarted: bool,
     /// Codec, size and so on, as the camera said last.
     description: PacketRow,
     /// Part in which that was written.
@@ -107,14 +105,13 @@ impl Recorder {
     /// [`RecordError`]; what was flushed before stays readable.
     pub fn packet(&mut self, row: &PacketRow, video: Option<Video<'_>>) -> Result<Taken, RecordError> {
         let camera = self.cameras.entry(row.source.clone()).or_default();
-        let number = camera.offset + row.frame;
-        if number < camera.next {
+        if row.frame < camera.next {
             return Ok(Taken::Repeated);
         }
-        let skipped = number - camera.next;
-        let mut row = PacketRow { frame: number, ..row.clone() };
-        row.discontinuity |= std::mem::take(&mut camera.restarted) && number > 0;
-        camera.next = number + 1;
+        // A live camera that was started again counts on from far above.
+        let skipped = Some(row.frame - camera.next).filter(|n| *n <= ANEW).unwrap_or(0);
+        let mut row = row.clone();
+        camera.next = row.frame + 1;
         if !row.codec.is_empty() {
             camera.description = PacketRow { data: Vec::new(), ..row.clone() };
         }
@@ -140,14 +137,6 @@ impl Recorder {
         let captured_ns = times.and_then(|t| t.values().iter().copied().max()).unwrap_or(0);
         let time = self.time(topic, captured_ns);
         self.write(topic, kind, array.data_type(), array, time)
-    }
-
-    /// The camera's packets count from 0 again; they follow on what was recorded of it.
-    pub fn restarted(&mut self, camera: &str) {
-        if let Some(camera) = self.cameras.get_mut(camera) {
-            camera.offset = camera.next;
-            camera.restarted = true;
-        }
     }
 
     /// Makes everything written so far survive the death of this process.

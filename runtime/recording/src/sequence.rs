@@ -3,6 +3,9 @@
 use gantry_messages::PacketRow;
 use std::ops::Range;
 
+/// Numbers of live cameras begin anew, far above, when one is started again; a jump beyond this is no loss.
+pub(crate) const ANEW: u64 = 1_000_000;
+
 /// The packets of one camera in the order of their numbers.
 ///
 /// Packets behind a hole refer to pictures that are gone; they are left out until the next key frame.
@@ -23,7 +26,9 @@ impl Sequence {
         if number < self.next || self.ended {
             return None;
         }
-        if number > self.next {
+        if number - self.next > ANEW {
+            self.waits_for_keyframe = self.next > 0;
+        } else if number > self.next {
             self.missing.push(self.next..number);
             self.waits_for_keyframe = true;
         }
@@ -96,6 +101,14 @@ mod tests {
         assert!(!sequence.ended());
         assert!(sequence.take(PacketRow { frame: 10, end: true, ..PacketRow::default() }).is_some());
         assert!(sequence.ended() && sequence.take(packet(11, true)).is_none());
+    }
+
+    #[test]
+    fn a_live_camera_begins_anywhere_and_anew_without_a_loss() {
+        let mut sequence = Sequence::default();
+        let found = [(1 << 40, true), ((1 << 40) + 1, false), (1 << 41, true)];
+        let given: Vec<bool> = found.iter().filter_map(|(n, k)| sequence.take(packet(*n, *k))).map(|r| r.discontinuity).collect();
+        assert_eq!((given, sequence.missing().len()), (vec![false, false, true], 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod plan;
 mod progress;
 mod readings;
+mod recording;
 
 use crate::failure::Failure;
 use clap::Args;
@@ -14,45 +15,58 @@ pub use plan::Plan;
 pub use readings::{Reading, Votes, load};
 
 /// Arguments of `gantry read`.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct ReadArgs {
-    /// Video files (or stream addresses); each is one camera, named after the file.
+    /// Video files (or stream addresses), each is one camera, named after the file; recordings with all their cameras.
     #[arg(required = true)]
-    sources: Vec<String>,
+    pub(crate) sources: Vec<String>,
     /// Where the readings go, one JSON object a line.
     #[arg(long, default_value = "readings.jsonl")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Folder of the evidence crops (JPEG). Default: beside the readings, `<out>.evidence`.
     #[arg(long)]
-    evidence: Option<PathBuf>,
+    pub(crate) evidence: Option<PathBuf>,
     /// The graph; its part named `_cam0` is repeated for each source.
     #[arg(long)]
-    graph: Option<PathBuf>,
+    pub(crate) graph: Option<PathBuf>,
     /// Skip this many seconds of each source.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
-    start: f64,
+    pub(crate) start: f64,
     /// Read this many seconds of each source.
     #[arg(long, value_name = "SECONDS")]
-    seconds: Option<f64>,
+    pub(crate) seconds: Option<f64>,
     /// Also write the video with boxes and plates drawn; several sources get `-<camera>` before the extension.
     #[arg(long, value_name = "MP4")]
-    annotated: Option<PathBuf>,
+    pub(crate) annotated: Option<PathBuf>,
     /// Also write a page with the evidence crops and votes.
     #[arg(long, value_name = "HTML")]
-    report: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
     /// Parameter of a node for this run, e.g. `vote.MIN_CONFIDENCE=0.6`; may be repeated.
     #[arg(long = "set", value_name = "NODE.NAME=VALUE")]
-    set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// No progress bar and no table.
     #[arg(long, short)]
-    quiet: bool,
+    pub(crate) quiet: bool,
     /// Keep the folder with the generated graph, the logs and the statistics, and say where it is.
     #[arg(long)]
-    keep_run: bool,
+    pub(crate) keep_run: bool,
+    /// Write a recording too.
+    #[arg(skip)]
+    pub(crate) record: Option<PathBuf>,
+    /// Of recordings only these cameras; all if none is named.
+    #[arg(skip)]
+    pub(crate) cameras: Vec<String>,
+    /// Recordings at this many times the speed at which they were made; without it as fast as the graph goes.
+    #[arg(skip)]
+    pub(crate) speed: Option<f64>,
 }
 
 /// Plans, runs, reports.
 pub fn run(args: ReadArgs) -> Result<(), Failure> {
+    if let (Some(_), Some(recording)) = (&args.annotated, args.sources.iter().find(|s| recording::is_recording(s))) {
+        return Err(Failure::refused(format!("`--annotated` cannot draw into {recording}: it is a recording"))
+            .hint("leave it out; `--report` shows the readings with their pictures"));
+    }
     let plan = plan::plan(&args)?;
     let outcome = engine::run(&plan, args.quiet)?;
     let readings = readings::load(&plan.out)?;

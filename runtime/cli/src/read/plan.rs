@@ -1,6 +1,6 @@
 //! What a run of `gantry read` will do: sources, the generated graph, the folders.
 
-use super::ReadArgs;
+use super::{ReadArgs, recording};
 use crate::failure::Failure;
 use crate::paths;
 use gantry_graph::{Camera, Graph, check, render};
@@ -107,6 +107,10 @@ fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
             let what = if Path::new(&source).is_dir() { "is a folder, not a video file" } else { "does not exist" };
             return Err(Failure::refused(format!("{text}: {what}")).hint("name video files or stream addresses"));
         }
+        if !is_url && recording::is_recording(&source) {
+            all.extend(recording::sources(Path::new(&source), args)?);
+            continue;
+        }
         let stem = Path::new(text).file_stem().and_then(|s| s.to_str()).filter(|_| !is_url).unwrap_or("camera");
         let name = unused_name(&camera_name(stem), &all);
         let demuxer = gantry_media::Demuxer::open(&source, &gantry_media::OpenOptions::default()).map_err(|e| {
@@ -150,6 +154,10 @@ fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, trac
                 if let Some(seconds) = args.seconds {
                     set(node, "SECONDS", &seconds.to_string());
                 }
+                if let Some(speed) = args.speed {
+                    set(node, "PACE", "realtime");
+                    set(node, "SPEED", &speed.to_string());
+                }
             }
             "store" => {
                 set(node, "JSONL", &out.display().to_string());
@@ -172,6 +180,9 @@ fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, trac
             }
         }
     }
+    if let Some(out) = &args.record {
+        recording::add(nodes, &absolute(out)?);
+    }
     for text in &args.set {
         let parts = text.split_once('=').and_then(|(key, value)| key.rsplit_once('.').map(|(node, name)| (node, name, value)));
         let Some((id, name, value)) = parts else {
@@ -192,12 +203,12 @@ fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, trac
     Ok(())
 }
 
-fn kind_of(node: &Mapping) -> String {
+pub(super) fn kind_of(node: &Mapping) -> String {
     let path = node.get("path").and_then(Value::as_str).unwrap_or_default();
     Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned()
 }
 
-fn set(node: &mut Mapping, name: &str, value: &str) {
+pub(super) fn set(node: &mut Mapping, name: &str, value: &str) {
     let env = node.entry(Value::from("env")).or_insert_with(|| Value::Mapping(Mapping::new()));
     if let Value::Mapping(env) = env {
         env.insert(Value::from(name), Value::from(value));

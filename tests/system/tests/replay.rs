@@ -1,0 +1,47 @@
+//! A recorded run and its replays: the same bytes, whatever the speed, the part and the damage.
+
+use gantry_system_tests::{Finished, Sandbox, clip, lines};
+use std::path::Path;
+
+/// Records 2.5 s of two cameras; the readings.
+fn record(sandbox: &Sandbox) -> String {
+    let mut command = sandbox.gantry(["record"]);
+    command.args([clip("gate_day.mp4"), clip("road_day.mp4")]).args(["--seconds", "2.5", "--out"]).arg(sandbox.path("run.mcap"));
+    let done = sandbox.run(command, 120);
+    done.assert_code(0);
+    let readings = std::fs::read_to_string(sandbox.path("run.jsonl")).unwrap();
+    assert!(readings.lines().count() >= 2, "too little was read to compare\n{}", done.stdout);
+    readings
+}
+
+fn replay(sandbox: &Sandbox, recording: &Path, more: &[&str]) -> Finished {
+    let mut command = sandbox.gantry(["replay"]);
+    // Evidence files are named after the readings' file, which therefore must not differ.
+    command.arg(recording).arg("--out").arg(sandbox.path("run.jsonl")).args(more);
+    sandbox.run(command, 120)
+}
+
+#[test]
+fn a_replay_gives_the_bytes_of_the_recorded_run_and_damage_is_said() {
+    let sandbox = Sandbox::new();
+    let recorded = record(&sandbox);
+    let recording = sandbox.path("run.mcap");
+    let readings = || std::fs::read_to_string(sandbox.path("run.jsonl")).unwrap();
+    replay(&sandbox, &recording, &[]).assert_code(0);
+    assert!(readings() == recorded, "the replay reads otherwise:\n{}\nrecorded:\n{recorded}", readings());
+    // One camera, by its own clock at twice the speed.
+    replay(&sandbox, &recording, &["--camera", "gate_day", "--speed", "2"]).assert_code(0);
+    let of_gate: String = recorded.split_inclusive('\n').filter(|l| l.contains("\"camera\":\"gate_day\"")).collect();
+    assert_eq!(readings(), of_gate);
+    // The last third is gone.
+    let bytes = std::fs::read(&recording).unwrap();
+    std::fs::write(&recording, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let done = replay(&sandbox, &recording, &[]);
+    done.assert_code(0);
+    done.assert_says(&["warning: ", "no end: cut off after packet"]);
+    assert!(lines(&sandbox.path("run.jsonl")).iter().all(|r| r["last_seen_s"].as_f64().is_some_and(|s| s < 2.5)));
+    let done = replay(&sandbox, &recording, &["--camera", "nowhere"]);
+    done.assert_code(2);
+    done.assert_says(&["has no camera `nowhere`; it has `gate_day`, `road_day`"]);
+    sandbox.assert_nothing_left();
+}
