@@ -117,6 +117,7 @@ impl Stage for Store {
             records.push((row, record));
         }
         out.count("readings", records.len() as u64);
+        out.age("stored", records.iter().map(|(row, _)| row.captured_ns));
         if let Some(sqlite) = &mut self.sqlite
             && !records.is_empty()
         {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Most consumers of one pool: the lease bits of the slot word.
 pub const MAX_CONSUMERS: usize = 28;
+/// Slots that a node of a graph may hold at once of each output that it reads; part of the sizing rule of its pool.
+pub const NODE_MAX_HELD: u32 = 8;
 /// Most slots of one pool.
 pub const MAX_SLOTS: u32 = 4096;
 

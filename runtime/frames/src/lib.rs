@@ -58,7 +58,7 @@ mod word;
 
 pub use acquired::Acquired;
 pub use client::{Client, ClientConfig};
-pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, PoolConfig};
+pub use config::{Backend, ConsumerSpec, MAX_CONSUMERS, MAX_SLOTS, Mode, NODE_MAX_HELD, PoolConfig};
 pub use data::Memory;
 pub use error::{AcquireError, BeginWriteError, DrainError, FillError, JoinError, PoolError};
 pub use handle::{Descriptor, HANDLE_BYTES, Handle, HandleBytes, HandleError, PoolId};

@@ -41,6 +41,8 @@ pub trait Message: serde::Serialize + serde::de::DeserializeOwned + Send + 'stat
     fn frame(&self) -> u64;
     /// Whether this row closes its source.
     fn is_end(&self) -> bool;
+    /// Wall clock of the frame in ns since 1970; files: its media time. `None` for types without.
+    fn captured_ns(&self) -> Option<i64>;
 
     /// The columns, for types that have a shorter way to them than serde; they must equal those that serde makes.
     #[doc(hidden)]

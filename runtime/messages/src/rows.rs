@@ -4,7 +4,7 @@ use crate::{BoxXyxy, HANDLE_BYTES, Message};
 use serde::{Deserialize, Serialize};
 
 macro_rules! message {
-    ($row:ty, $name:literal $(, $short:ident)?) => {
+    ($row:ty, $name:literal, $captured:expr $(, $short:ident)?) => {
         impl Message for $row {
             const TYPE: &'static str = $name;
             fn source(&self) -> &str {
@@ -15,6 +15,10 @@ macro_rules! message {
             }
             fn is_end(&self) -> bool {
                 self.end
+            }
+            fn captured_ns(&self) -> Option<i64> {
+                let captured: fn(&Self) -> Option<i64> = $captured;
+                captured(self)
             }
             $(fn columns(rows: &[Self]) -> Option<Result<Vec<arrow_array::ArrayRef>, crate::MessageError>> {
                 Some(crate::$short::columns(rows))
@@ -29,14 +33,14 @@ macro_rules! message {
     };
 }
 
-message!(PacketRow, "packets/v1");
-message!(CreditRow, "credit/v1");
-message!(FrameRow, "frames/v1", frames);
-message!(DetectionsRow, "detections/v1");
-message!(TracksRow, "tracks/v1");
-message!(CropsRow, "crops/v1");
-message!(TextsRow, "texts/v1");
-message!(ReadingRow, "readings/v1");
+message!(PacketRow, "packets/v1", |row| Some(row.captured_ns));
+message!(CreditRow, "credit/v1", |_| None);
+message!(FrameRow, "frames/v1", |row| Some(row.captured_ns), frames);
+message!(DetectionsRow, "detections/v1", |row| Some(row.captured_ns));
+message!(TracksRow, "tracks/v1", |row| Some(row.captured_ns));
+message!(CropsRow, "crops/v1", |row| Some(row.captured_ns));
+message!(TextsRow, "texts/v1", |row| Some(row.captured_ns));
+message!(ReadingRow, "readings/v1", |row| Some(row.captured_ns));
 
 /// One encoded access unit, in decode order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

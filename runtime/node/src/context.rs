@@ -3,14 +3,12 @@ use crate::stats::{MadeStats, ReadStats};
 use crate::topology::Topology;
 use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, RUNTIME_DIR_ENV};
 use gantry_contract::{Contract, ParamError, ParamSet};
-use gantry_frames::{Client, ClientConfig, ConsumerSpec, Memory, Mode, Pool, PoolConfig, PoolWatch, StopFlag};
+use gantry_frames::{Client, ClientConfig, ConsumerSpec, Memory, Mode, NODE_MAX_HELD, Pool, PoolConfig, PoolWatch, StopFlag};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// Slots that a consumer may hold at once unless it says otherwise; part of the sizing rule of live pools.
-const CONSUMER_MAX_HELD: u32 = 8;
 /// How long a consumer that the graph declares may be away before a lossless run fails.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -144,7 +142,7 @@ impl Context {
     /// # Errors
     /// As [`Context::pool`], and what the driver says.
     pub fn pool_in(&self, output: &str, slots: u32, slot_bytes: u64, producer_max_held: u32, memory: &Memory) -> Result<Pool, Fault> {
-        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: CONSUMER_MAX_HELD, queue_size: c.queue_size };
+        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: NODE_MAX_HELD, queue_size: c.queue_size };
         let config = PoolConfig {
             runtime_dir: self.runtime_dir.clone(),
             output: format!("{}/{output}", self.node_id),

@@ -1,3 +1,4 @@
+use crate::latency::{Latency, now_ns};
 use crate::{Fault, NodeStats, Writer};
 use arrow_array::{Array, ArrayRef};
 use dora_node_api::DoraNode;
@@ -35,6 +36,7 @@ impl Outputs {
         }
         add(&mut self.stats.rows_out, port, rows.len() as u64);
         add(&mut self.stats.messages_out, port, 1);
+        self.age(port, rows.iter().filter(|row| !row.is_end()).filter_map(Message::captured_ns));
         match &mut self.to {
             Target::Collector(sent) => {
                 let array = encode(rows).map_err(|e| Fault::from(e).context(format!("output `{port}`")))?;
@@ -43,6 +45,21 @@ impl Outputs {
             Target::Dora(node, writer) => writer.send(node, port, rows)?,
         }
         Ok(())
+    }
+
+    /// Counts how old frames are now, under the name of an output, or of what else this node does with them. `captured_ns` as in
+    /// the rows. Sent rows are counted by [`Outputs::send`].
+    pub fn age(&mut self, name: &str, captured_ns: impl IntoIterator<Item = i64>) {
+        let mut captured_ns = captured_ns.into_iter().peekable();
+        if captured_ns.peek().is_none() {
+            return;
+        }
+        let now = now_ns();
+        if !self.stats.latency.contains_key(name) {
+            self.stats.latency.insert(name.to_owned(), Latency::default());
+        }
+        let Some(latency) = self.stats.latency.get_mut(name) else { return };
+        captured_ns.for_each(|captured| latency.add(captured, now));
     }
 
     /// Adds `n` to a counter of this node.

@@ -1,5 +1,6 @@
 //! Statistics of one node, written as JSON into the run folder twice a second.
 
+use crate::Latency;
 use gantry_frames::{ClientPoolStats, PoolStats};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub struct NodeStats {
     pub messages_out: BTreeMap<String, u64>,
     /// Counters of the node's own (`decode_errors`, `gaps`, ...).
     pub counters: BTreeMap<String, u64>,
+    /// How old frames were when it sent its rows, by output. Live cameras only.
+    #[serde(default)]
+    pub latency: BTreeMap<String, Latency>,
     /// Buffers that it made, by output (`decode/frames`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub buffers_made: BTreeMap<String, MadeStats>,
