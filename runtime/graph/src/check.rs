@@ -3,7 +3,8 @@
 use crate::contracts::{contract_of, contracts};
 use crate::faults::{GraphFault, nearest};
 use crate::file::{Graph, InputSpec, NodeSpec, Origin};
-use gantry_contract::{Contract, ParamKind, ParamSet};
+use crate::pools;
+use gantry_contract::{Contract, ParamKind, ParamSet, Port};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -73,6 +74,8 @@ const ROOT_KEYS: &[&str] = &[
 
 /// Queues shorter than this lose messages while a node starts or works: packets, frames and groups under way.
 const MIN_QUEUE: u64 = 64;
+/// Live edges with buffers: what is lost there is an old frame, and each place costs a buffer.
+const MIN_LIVE_QUEUE: u64 = 4;
 
 /// Checks `graph` without starting anything. Sorted by node; empty if the graph is sound.
 pub fn check(graph: &Graph) -> Vec<GraphFault> {
@@ -91,6 +94,7 @@ pub fn check(graph: &Graph) -> Vec<GraphFault> {
         checker.ports(&mut faults);
         checker.edges(&mut faults);
         checker.params(&mut faults);
+        pools::check(graph, &file, node, &mut faults);
     }
     faults.sort();
     faults
@@ -203,11 +207,6 @@ impl Checker<'_> {
         }
     }
 
-    /// The mode that `node` runs in.
-    fn mode<'b>(&'b self, node: &'b NodeSpec) -> &'b str {
-        node.env.iter().chain(&self.graph.env).find(|(name, _)| name.as_str() == "GANTRY_MODE").map_or("lossless", |(_, mode)| mode)
-    }
-
     fn data_inputs(&self) -> impl Iterator<Item = &InputSpec> {
         self.node.inputs.iter().filter(|i| !matches!(i.origin, Origin::Dora(_)))
     }
@@ -234,7 +233,7 @@ impl Checker<'_> {
                     continue;
                 }
             };
-            self.queue(input, &place, faults);
+            self.queue(input, port, &place, faults);
             let Some(source) = self.graph.node(from) else {
                 let mut fault = self.fault(&place, format!("source node `{from}` does not exist"));
                 fault.hint = nearest(from, self.graph.nodes.iter().map(|n| n.id.as_str())).map(|n| format!("did you mean `{n}/{output}`?"));
@@ -259,8 +258,8 @@ impl Checker<'_> {
                     );
                     faults.push(self.fault(&place, what).hint(format!("connect an output that sends `{}`", port.message)));
                 }
-                let has_handles = matches!(port.message.as_ref(), "frames/v1" | "crops/v1");
-                let (mode, their_mode) = (self.mode(self.node), self.mode(source));
+                let has_handles = pools::has_buffers(&port.message);
+                let (mode, their_mode) = (pools::mode(self.graph, self.node), pools::mode(self.graph, source));
                 if mode != their_mode && has_handles {
                     let what = format!("`{}` reads buffers in {mode} mode that `{from}` makes in {their_mode} mode", self.node.id);
                     faults.push(self.fault(&place, what).hint("set `GANTRY_MODE` once, in the `env` at the top of the graph"));
@@ -278,13 +277,15 @@ impl Checker<'_> {
         }
     }
 
-    fn queue(&self, input: &InputSpec, place: &str, faults: &mut Vec<GraphFault>) {
+    fn queue(&self, input: &InputSpec, port: Option<&Port>, place: &str, faults: &mut Vec<GraphFault>) {
+        let may_drop = pools::is_live(self.graph, self.node) && port.is_some_and(|p| pools::has_buffers(&p.message));
+        let (least, usual) = if may_drop { (MIN_LIVE_QUEUE, 8) } else { (MIN_QUEUE, 256) };
         if input.queue_policy.as_deref() != Some("backpressure") {
             let fault = self.fault(place, "dora drops messages of this edge without a word under load");
             faults.push(fault.hint("write the source as `{ source: ..., queue_size: 256, queue_policy: backpressure }`"));
-        } else if input.queue_size.unwrap_or(10) < MIN_QUEUE {
+        } else if input.queue_size.unwrap_or(10) < least {
             let fault = self.fault(place, format!("queue_size {} does not cover what can be under way", input.queue_size.unwrap_or(10)));
-            faults.push(fault.hint(format!("set `queue_size` to {MIN_QUEUE} or more; 256 is usual")));
+            faults.push(fault.hint(format!("set `queue_size` to {least} or more; {usual} is usual")));
         }
     }
 
@@ -317,6 +318,13 @@ impl Checker<'_> {
                 faults.push(fault);
             }
         }
+        for (key, _) in env.iter().filter(|(_, value)| has_password(value)) {
+            let fault = self
+                .fault(format!("env `{key}`"), "the address has a user name or password in it, and graph files are for everybody to read");
+            faults.push(fault.hint(
+                "write `user:password` into a file of mode 0600 and name it in `CREDENTIALS_FILE`, or put it into a variable of dora's daemon and name that in `CREDENTIALS_ENV`",
+            ));
+        }
         for param in contract.params.iter() {
             let ParamKind::Path { default, must_exist: true, .. } = &param.kind else { continue };
             if later.contains(param.name.as_ref()) {
@@ -324,7 +332,7 @@ impl Checker<'_> {
             }
             let given = env.iter().find(|(k, _)| k.eq_ignore_ascii_case(&param.name)).map(|(_, v)| (*v).to_owned());
             let Some(path) = given.or_else(|| default.as_ref().map(ToString::to_string)) else { continue };
-            if !path.contains("://") && !self.graph.folder.join(&path).exists() {
+            if !path.contains("://") && !path.starts_with('$') && !self.graph.folder.join(&path).exists() {
                 let fault = self.fault(format!("env `{}`", param.env_name()), format!("file `{path}` does not exist"));
                 faults.push(if Path::new(&path).is_absolute() {
                     fault.hint("name a file that is there")
@@ -341,6 +349,11 @@ impl Checker<'_> {
         let param = contract.param(name)?;
         Some(format!("`{}` is: {}; docs/nodes/{}.md has its default", param.env_name(), param.about, contract.name))
     }
+}
+
+/// Whether a value is an address with credentials.
+fn has_password(value: &str) -> bool {
+    value.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')))
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {

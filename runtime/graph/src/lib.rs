@@ -9,6 +9,7 @@ mod contracts;
 mod faults;
 mod file;
 mod modules;
+mod pools;
 mod repeat;
 
 pub use check::check;

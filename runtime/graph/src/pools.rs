@@ -1,0 +1,80 @@
+//! Whether the pools of buffers are large enough for the mode and for the queues behind them.
+
+use crate::contracts::contract_of;
+use crate::faults::GraphFault;
+use crate::file::{Graph, NodeSpec, Origin};
+use gantry_contract::{Contract, ParamKind};
+use gantry_frames::{ConsumerSpec, Mode, NODE_MAX_HELD, PoolConfig};
+
+/// Message types whose rows name buffers.
+const WITH_BUFFERS: [&str; 2] = ["frames/v1", "crops/v1"];
+/// Parameter with the slots of a node's pool; 0 lets the node compute them.
+const SLOTS: &str = "pool_slots";
+/// dora's own queue size.
+const DORA_QUEUE: u64 = 10;
+
+/// Whether messages of this type name buffers.
+pub(crate) fn has_buffers(message: &str) -> bool {
+    WITH_BUFFERS.contains(&message)
+}
+
+/// The mode that `node` runs in, as the graph names it.
+pub(crate) fn mode<'a>(graph: &'a Graph, node: &'a NodeSpec) -> &'a str {
+    node.env.iter().chain(&graph.env).find(|(name, _)| name == "GANTRY_MODE").map_or("lossless", |(_, mode)| mode)
+}
+
+/// Whether `node` runs in live mode.
+pub(crate) fn is_live(graph: &Graph, node: &NodeSpec) -> bool {
+    mode(graph, node) == "live"
+}
+
+/// Compares each pool whose size is known before the start with what its mode needs.
+pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec<GraphFault>) {
+    let Some(contract) = contract_of(node.kind()) else { return };
+    let Some(slots) = slots(node, contract).filter(|slots| *slots > 0) else { return };
+    let is_live = is_live(graph, node);
+    let mode = if is_live { Mode::Live } else { Mode::Lossless };
+    for output in contract.outputs.iter().filter(|o| has_buffers(&o.message)) {
+        let consumers = consumers(graph, &node.id, &output.name);
+        let needed = PoolConfig::min_slots(mode, &consumers, 0);
+        if slots >= needed {
+            continue;
+        }
+        let (name, queue) = (&output.name, consumers.iter().map(|c| c.queue_size).max().unwrap_or(0));
+        let what = format!(
+            "{slots} slots are too few, {needed} are needed for {} reader{} with queues of {queue}",
+            consumers.len(),
+            if consumers.len() == 1 { "" } else { "s" }
+        );
+        let fault = GraphFault::new(file, &node.id, format!("output `{name}`"), what);
+        let shorter = queue.saturating_sub(needed - slots);
+        faults.push(fault.hint(if is_live && shorter >= 4 {
+            format!("set `queue_size: {shorter}` or less at its readers, or `POOL_SLOTS: {needed}`; an old frame in a queue is a late one")
+        } else {
+            format!("set `POOL_SLOTS: {needed}`")
+        }));
+    }
+}
+
+fn slots(node: &NodeSpec, contract: &Contract) -> Option<u32> {
+    let param = contract.param(SLOTS)?;
+    let own = |pairs: &[(String, String)]| pairs.iter().find(|(k, _)| k.eq_ignore_ascii_case(SLOTS)).map(|(_, v)| v.clone());
+    match (own(&node.env).or_else(|| own(&node.module_params)), &param.kind) {
+        (Some(given), _) => given.parse().ok(),
+        (None, ParamKind::Int { default, .. }) => u32::try_from(*default).ok(),
+        (None, _) => None,
+    }
+}
+
+/// The nodes that read an output, each once.
+fn consumers(graph: &Graph, id: &str, output: &str) -> Vec<ConsumerSpec> {
+    let mut found: Vec<ConsumerSpec> = Vec::new();
+    for reader in &graph.nodes {
+        let reads = |origin: &Origin| matches!(origin, Origin::Output { node, output: port } if node == id && port == output);
+        if let Some(input) = reader.inputs.iter().find(|i| reads(&i.origin)) {
+            let queue_size = u32::try_from(input.queue_size.unwrap_or(DORA_QUEUE)).unwrap_or(u32::MAX);
+            found.push(ConsumerSpec { name: reader.id.clone(), max_held: NODE_MAX_HELD, queue_size });
+        }
+    }
+    found
+}
