@@ -16,3 +16,4 @@ pub mod record;
 pub mod replay;
 mod report;
 pub mod score;
+pub mod top;

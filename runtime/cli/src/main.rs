@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, doctor, ocr, probe, read, record, replay, score, stdout};
+use gantry::{check, doctor, ocr, probe, read, record, replay, score, stdout, top};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -30,6 +30,8 @@ enum Command {
     Ocr(ocr::OcrArgs),
     /// Compares readings with the truth: exact plates, characters, duplicates, false readings.
     Score(score::ScoreArgs),
+    /// Shows what the nodes of a running site do: rates, what was left out, ages of frames, load.
+    Top(top::TopArgs),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Ocr(args) => ocr::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Top(args) => top::run(&args),
     };
     match result.and_then(|()| stdout::flushed()) {
         Ok(()) => ExitCode::SUCCESS,
