@@ -25,7 +25,7 @@ pub use contract::CONTRACT;
 pub use slots::{SlotPlan, plan_slots};
 pub use stream::{Arrival, Order, Picture, Stream};
 
-use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, Pool, PoolConfig, SourceName, View};
+use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, NODE_MAX_HELD, Pool, PoolConfig, SourceName, View};
 use gantry_media::{DecodeStats, DecoderChoice, DecoderOptions, MediaError, Path, PoolAllocator, choose};
 use gantry_messages::{FrameRow, PacketRow};
 use gantry_node::{Consumer, Context, Fault, Input, Outputs, Stage, Work, frame_row};
@@ -35,8 +35,6 @@ use tracing::{info, warn};
 
 /// Slots that are reserved before a packet: a packet gives one picture, VP9 and field-coded video now and then two.
 const RESERVE: usize = 2;
-/// Slots that the harness lets each consumer hold at once.
-const CONSUMER_MAX_HELD: u32 = 8;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -270,7 +268,7 @@ impl Decode {
 
     /// Fewest slots that the mode needs for the consumers that the graph declares.
     fn fewest_slots(&self, held: u32) -> u32 {
-        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: CONSUMER_MAX_HELD, queue_size: c.queue_size };
+        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: NODE_MAX_HELD, queue_size: c.queue_size };
         let consumers: Vec<ConsumerSpec> = self.context.consumers("frames").iter().map(spec).collect();
         PoolConfig::min_slots(self.context.mode, &consumers, held)
     }
