@@ -101,7 +101,8 @@ impl Stage for Detect {
             self.waiting.push_back(row);
             self.waiting_since.get_or_insert_with(Instant::now);
         }
-        while self.waiting.len() >= self.params.max_batch {
+        // Live: no sooner than all messages that wait were looked at, because they may have newer frames.
+        while self.mode == Mode::Lossless && self.waiting.len() >= self.params.max_batch {
             self.detect_waiting(out)?;
         }
         Ok(())
@@ -109,7 +110,8 @@ impl Stage for Detect {
 
     fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
         let Some(since) = self.waiting_since else { return Ok(Work::Idle) };
-        let may_fill = self.mode == Mode::Live && self.engine.batch() > 1 && !self.waiting.iter().any(|row| row.end);
+        let is_full = self.waiting.len() >= self.params.max_batch || self.waiting.iter().any(|row| row.end);
+        let may_fill = self.mode == Mode::Live && self.engine.batch() > 1 && !is_full;
         if may_fill {
             let left = Duration::from_millis(self.params.max_wait_ms).saturating_sub(since.elapsed());
             if !left.is_zero() {

@@ -175,6 +175,18 @@ fn live_mode_takes_the_newest_frame_of_a_camera_and_counts_the_others() {
 }
 
 #[test]
+fn live_mode_looks_at_all_messages_before_it_detects_a_full_batch() {
+    let bench = Bench::new("full", Mode::Live);
+    let mut node = bench.node(params("yolo.onnx", &[("MAX_BATCH", "1")]));
+    let mut out = Outputs::collector();
+    (0..3).for_each(|n| feed(&mut node, &mut out, &[bench.u8_frame("a", n, 255), bench.u8_frame("b", n, 255)]));
+    until_idle(&mut node, &mut out);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("a", 2), ("b", 2)]);
+    assert_eq!(out.counted("superseded"), 4);
+}
+
+#[test]
 fn a_frame_of_another_size_ends_the_node_with_both_sizes_and_a_hint() {
     let bench = Bench::new("size", Mode::Lossless);
     let mut node = bench.node(params("yolo.onnx", &[]));
