@@ -132,7 +132,7 @@ impl Replay {
         }
         let first_ns = *self.first_ns.get_or_insert(time_of(row).max(self.start_ns));
         let started = *self.started.get_or_insert_with(Instant::now);
-        let due = Duration::from_nanos(u64::try_from(time_of(row) - first_ns).ok()?).div_f64(self.speed);
+        let due = Duration::from_nanos(u64::try_from(time_of(row).saturating_sub(first_ns)).ok()?).div_f64(self.speed);
         due.checked_sub(started.elapsed()).filter(|d| !d.is_zero())
     }
 

@@ -12,6 +12,7 @@
 //! assert_eq!(counted()["images"].to_card, 1);
 //! ```
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,19 +59,19 @@ impl Copies {
 static COUNTED: Mutex<BTreeMap<String, Copies>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
-    static EDGE: RefCell<String> = const { RefCell::new(String::new()) };
+    static EDGE: RefCell<Cow<'static, str>> = const { RefCell::new(Cow::Borrowed("")) };
 }
 
 /// Names the edge that this thread works on until it is dropped; the one named before is back then.
 #[must_use = "the edge is named for as long as this lives"]
 #[derive(Debug)]
 pub struct OnEdge {
-    before: String,
+    before: Cow<'static, str>,
 }
 
 /// The copies that this thread makes from here on belong to edge `name`: the port that the frame came in or goes out by.
-pub fn edge(name: &str) -> OnEdge {
-    OnEdge { before: EDGE.replace(name.to_owned()) }
+pub fn edge(name: impl Into<Cow<'static, str>>) -> OnEdge {
+    OnEdge { before: EDGE.replace(name.into()) }
 }
 
 impl Drop for OnEdge {
@@ -86,10 +87,10 @@ pub fn note(way: Way, bytes: usize) {
     }
     EDGE.with_borrow(|edge| {
         let mut all = all();
-        if !all.contains_key(edge) {
-            all.insert(edge.clone(), Copies::default());
+        if !all.contains_key(&**edge) {
+            all.insert(edge.to_string(), Copies::default());
         }
-        let Some(copies) = all.get_mut(edge) else { return };
+        let Some(copies) = all.get_mut(&**edge) else { return };
         copies.bytes += bytes as u64;
         *match way {
             Way::OnHost => &mut copies.on_host,

@@ -11,7 +11,7 @@
 use crate::{Fault, Outputs, frame_row};
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, StringArray, UInt64Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, StringArray, UInt64Array};
 use gantry_frames::{Client, Handle, PoolId};
 use gantry_messages::{FrameRow, Message, encode};
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ struct Camera {
 struct Numbers<'a> {
     source: &'a StringArray,
     frame: &'a UInt64Array,
-    end: Vec<bool>,
+    end: &'a BooleanArray,
 }
 
 impl<'a> Numbers<'a> {
@@ -74,7 +74,7 @@ impl<'a> Numbers<'a> {
         let frame = rows.column_by_name("frame")?.as_primitive_opt::<UInt64Type>()?;
         let end = rows.column_by_name("end")?.as_boolean_opt()?;
         let complete = source.null_count() + frame.null_count() + end.null_count() == 0;
-        complete.then(|| Self { source, frame, end: end.values().iter().collect() })
+        complete.then_some(Self { source, frame, end })
     }
 
     fn len(&self) -> usize {
@@ -97,9 +97,18 @@ impl Delivery {
     }
 
     /// What is to be handled now that `array` has arrived on `input`.
-    pub(crate) fn take(&mut self, input: &str, array: ArrayRef, client: Option<&Client>, out: &mut Outputs) -> Vec<ArrayRef> {
-        let Some(line) = self.inputs.get_mut(input).filter(|line| line.numbered) else { return vec![array] };
-        let Some(numbers) = Numbers::of(&array) else { return vec![array] };
+    ///
+    /// # Errors
+    /// If rows that were pulled cannot be expressed in Arrow.
+    pub(crate) fn take(
+        &mut self,
+        input: &str,
+        array: ArrayRef,
+        client: Option<&Client>,
+        out: &mut Outputs,
+    ) -> Result<Vec<ArrayRef>, Fault> {
+        let Some(line) = self.inputs.get_mut(input).filter(|line| line.numbered) else { return Ok(vec![array]) };
+        let Some(numbers) = Numbers::of(&array) else { return Ok(vec![array]) };
         (line.quiet, line.due) = (false, false);
         if let Some(ring) = &mut line.ring {
             ring.remember(&array, &numbers);
@@ -112,10 +121,10 @@ impl Delivery {
             if repeated > 0 {
                 out.count("repeated_rows", repeated);
             }
-            line.pull(client, out);
+            line.pull(client, out)?;
         }
         line.release(&mut ready);
-        ready
+        Ok(ready)
     }
 
     /// Notes that time passes.
@@ -135,16 +144,19 @@ impl Delivery {
 
     /// What is to be handled although no message told of it, with its input. For moments when no message waits: one that is only
     /// late would come a second time.
-    pub(crate) fn overdue(&mut self, client: Option<&Client>, out: &mut Outputs) -> Vec<(String, ArrayRef)> {
+    ///
+    /// # Errors
+    /// As [`Delivery::take`].
+    pub(crate) fn overdue(&mut self, client: Option<&Client>, out: &mut Outputs) -> Result<Vec<(String, ArrayRef)>, Fault> {
         let mut found = Vec::new();
         for (input, line) in self.inputs.iter_mut().filter(|(_, line)| line.due) {
             line.due = false;
-            line.pull(client, out);
+            line.pull(client, out)?;
             let mut ready = Vec::new();
             line.release(&mut ready);
             found.extend(ready.into_iter().map(|array| (input.clone(), array)));
         }
-        found
+        Ok(found)
     }
 
     /// What is to be handled when `input` has closed: what was not told of, and the ends that never came.
@@ -154,7 +166,7 @@ impl Delivery {
     pub(crate) fn close(&mut self, input: &str, client: Option<&Client>, out: &mut Outputs) -> Result<Vec<ArrayRef>, Fault> {
         let Some(line) = self.inputs.get_mut(input).filter(|line| line.numbered) else { return Ok(Vec::new()) };
         let mut ready = Vec::new();
-        line.pull(client, out);
+        line.pull(client, out)?;
         line.release(&mut ready);
         for (source, camera) in &mut line.cameras {
             if !camera.waiting.is_empty() {
@@ -215,7 +227,7 @@ impl Line {
                 }
             }
         }
-        for i in (0..numbers.len()).filter(|i| numbers.end[*i]) {
+        for i in (0..numbers.len()).filter(|i| numbers.end.value(*i)) {
             if let Some(camera) = self.cameras.get_mut(numbers.source.value(i)) {
                 camera.ended = true;
             }
@@ -241,19 +253,15 @@ impl Line {
     }
 
     /// Pulls what the producer has published and nobody handled.
-    fn pull(&mut self, client: Option<&Client>, out: &mut Outputs) {
-        let (Some(client), Some(ring)) = (client, &mut self.ring) else { return };
-        let rows = ring.unread(client);
-        match encode(&rows) {
-            Ok(array) => {
-                let repeated = Numbers::of(&array).map_or(0, |numbers| self.sort_in(&array, &numbers));
-                let found = rows.len() as u64 - repeated;
-                if found > 0 {
-                    out.count("recovered_rows", found);
-                }
-            }
-            Err(error) => warn!(%error, "frames that no message told of cannot be handled"),
+    fn pull(&mut self, client: Option<&Client>, out: &mut Outputs) -> Result<(), Fault> {
+        let (Some(client), Some(ring)) = (client, &mut self.ring) else { return Ok(()) };
+        let array = encode(&ring.unread(client))?;
+        let Some(numbers) = Numbers::of(&array) else { return Ok(()) };
+        let found = numbers.len() as u64 - self.sort_in(&array, &numbers);
+        if found > 0 {
+            out.count("recovered_rows", found);
         }
+        Ok(())
     }
 
     /// Takes out the rows that are next.
@@ -265,7 +273,7 @@ impl Line {
             while let Some(array) = camera.next.and_then(|next| camera.waiting.remove(&next)) {
                 camera.next = camera.next.map(|next| next + 1);
                 camera.waiting_since = Some(Instant::now());
-                camera.ended |= Numbers::of(&array).is_some_and(|numbers| numbers.end.contains(&true));
+                camera.ended |= Numbers::of(&array).is_some_and(|numbers| numbers.end.true_count() > 0);
                 ready.push(array);
             }
             if camera.waiting.is_empty() {
@@ -280,7 +288,7 @@ impl Ring {
         let handles: Option<&FixedSizeBinaryArray> =
             array.as_struct_opt().and_then(|rows| rows.column_by_name("handle")).and_then(|column| column.as_fixed_size_binary_opt());
         let Some(handles) = handles else { return };
-        let Some(last) = (0..numbers.len()).rev().find(|i| !numbers.end[*i]) else { return };
+        let Some(last) = (0..numbers.len()).rev().find(|i| !numbers.end.value(*i)) else { return };
         if let Ok(handle) = Handle::from_bytes(handles.value(last))
             && !self.pools.contains(&handle.pool())
         {

@@ -50,18 +50,18 @@ impl Bench {
     }
 
     fn frames(&mut self, rows: &[FrameRow]) -> Vec<FrameRow> {
-        rows_of(self.delivery.take(FRAMES, encode(rows).unwrap(), Some(&self.client), &mut self.out))
+        rows_of(self.delivery.take(FRAMES, encode(rows).unwrap(), Some(&self.client), &mut self.out).unwrap())
     }
 
     fn tracks(&mut self, numbers: &[u64]) -> Vec<u64> {
         let rows: Vec<TracksRow> = numbers.iter().map(|n| TracksRow { source: "a".into(), frame: *n, ..Default::default() }).collect();
-        let ready = self.delivery.take(TRACKS, encode(&rows).unwrap(), Some(&self.client), &mut self.out);
+        let ready = self.delivery.take(TRACKS, encode(&rows).unwrap(), Some(&self.client), &mut self.out).unwrap();
         rows_of::<TracksRow>(ready).iter().map(|row| row.frame).collect()
     }
 
     fn tick(&mut self) -> Result<Vec<FrameRow>, Fault> {
         self.delivery.on_tick()?;
-        let found = self.delivery.overdue(Some(&self.client), &mut self.out);
+        let found = self.delivery.overdue(Some(&self.client), &mut self.out).unwrap();
         Ok(rows_of(found.into_iter().map(|(_, array)| array).collect()))
     }
 }
@@ -79,7 +79,7 @@ fn messages_in_order_pass_as_they_are() {
     let mut bench = Bench::new("order");
     let rows = [bench.publish("a", 0), bench.publish("b", 0), bench.publish("a", 1)];
     let array = encode(&rows).unwrap();
-    let ready = bench.delivery.take(FRAMES, array.clone(), Some(&bench.client), &mut bench.out);
+    let ready = bench.delivery.take(FRAMES, array.clone(), Some(&bench.client), &mut bench.out).unwrap();
     assert!(ready.len() == 1 && std::sync::Arc::ptr_eq(&ready[0], &array), "not even copied");
     assert_eq!(bench.frames(&[end("a", 2)]), [end("a", 2)]);
     assert_eq!(bench.out.counted("repeated_rows") + bench.out.counted("recovered_rows"), 0);
@@ -162,6 +162,6 @@ fn what_cannot_be_pulled_fails_and_is_named() {
 fn a_message_of_another_type_is_left_to_the_stage() {
     let mut bench = Bench::new("type");
     let array: ArrayRef = std::sync::Arc::new(UInt64Array::from(vec![1, 2]));
-    assert_eq!(bench.delivery.take(TRACKS, array.clone(), None, &mut bench.out).len(), 1);
-    assert_eq!(bench.delivery.take("credit", array, None, &mut bench.out).len(), 1);
+    assert_eq!(bench.delivery.take(TRACKS, array.clone(), None, &mut bench.out).unwrap().len(), 1);
+    assert_eq!(bench.delivery.take("credit", array, None, &mut bench.out).unwrap().len(), 1);
 }

@@ -260,7 +260,7 @@ impl<S: Stage> Running<'_, S> {
                 add(&mut self.out.stats.messages_in, &port.name, 1);
                 let array = data.into_inner();
                 let arrays = match &mut self.delivery {
-                    Some(delivery) => delivery.take(&id, array, self.context.made_client(), &mut self.out),
+                    Some(delivery) => delivery.take(&id, array, self.context.made_client(), &mut self.out)?,
                     None => vec![array],
                 };
                 for array in arrays {
@@ -300,7 +300,7 @@ impl<S: Stage> Running<'_, S> {
     fn handle_overdue(&mut self) -> Result<bool, Fault> {
         // Below that a message is more likely under way than lost.
         let Some(delivery) = self.delivery.as_mut().filter(|_| self.active.elapsed() >= LOOK_AFTER) else { return Ok(false) };
-        let found = delivery.overdue(self.context.made_client(), &mut self.out);
+        let found = delivery.overdue(self.context.made_client(), &mut self.out)?;
         let any = !found.is_empty();
         for (id, array) in found {
             self.deliver(&id, array)?;
@@ -312,7 +312,7 @@ impl<S: Stage> Running<'_, S> {
         let Some(port) = self.contract.input_port(id) else { return Ok(()) };
         let input = Input::new(id.to_owned(), port.name.to_string(), array);
         add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
-        let _edge = gantry_copies::edge(&port.name);
+        let _edge = gantry_copies::edge(port.name.clone());
         let handled = self.stage.on_input(&input, &mut self.out);
         self.active = Instant::now();
         handled

@@ -91,7 +91,7 @@ pub struct MadeStats {
     pub reaps: u64,
 }
 
-/// One output as this node read it. `published = used + stale + dropped`, exactly.
+/// One output as this node read it. The first three are counted, `dropped` is what is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadStats {
     /// Frames that the producer published since this node joined.
@@ -100,7 +100,7 @@ pub struct ReadStats {
     pub used: u64,
     /// Frames whose slot was written again before they could be taken.
     pub stale: u64,
-    /// Frames that were never asked for: dropped by a queue, or passed over by the node. What still waits counts here too.
+    /// `published` less `used` and `stale`: dropped by a queue, passed over by the node, or still waiting.
     pub dropped: u64,
     /// Frames refused because as many were held as the producer allows.
     pub refused: u64,

@@ -29,12 +29,14 @@ static EVENTS: Mutex<Vec<Option<Arc<Event>>>> = Mutex::new(Vec::new());
 impl Event {
     fn new(fd: OwnedFd, is_own: bool) -> Result<Self, CUresult> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping of a whole page of a memfd that is as long; nothing that is mapped is replaced.
         let page = unsafe { rustix::mm::mmap(ptr::null_mut(), PAGE, protection, MapFlags::SHARED, &fd, 0) };
         let counters = page.map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?.expose_provenance();
         Ok(Self { fd, counters, is_own })
     }
 
     fn counter(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: the page is mapped for as long as `self` lives and starts on a page boundary; `at` is 0 or 1.
         unsafe { &*ptr::with_exposed_provenance::<AtomicU64>(self.counters + 8 * at) }
     }
 
@@ -49,6 +51,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
+        // SAFETY: the page that `new` mapped; nothing points into it after `self`.
         let _ = unsafe { rustix::mm::munmap(ptr::with_exposed_provenance_mut(self.counters), PAGE) };
     }
 }
@@ -74,6 +77,7 @@ pub unsafe extern "C" fn cuEventCreate(raw: *mut CUevent, flags: c_uint) -> CUre
         }
         let fd = rustix::fs::memfd_create("gantry-shim-event", MemfdFlags::CLOEXEC).map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?;
         rustix::fs::ftruncate(&fd, PAGE as u64).map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *raw = keep(Event::new(fd, true)?) };
         Ok(())
     };
@@ -122,6 +126,7 @@ pub unsafe extern "C" fn cuIpcGetEventHandle(handle: *mut CUipcEventHandle, raw:
         if !event.is_own {
             return Err(CUDA_ERROR_INVALID_HANDLE);
         }
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { (*handle).reserved = to_bytes(event.fd.as_raw_fd()) };
         Ok(())
     };
@@ -132,6 +137,7 @@ pub unsafe extern "C" fn cuIpcGetEventHandle(handle: *mut CUipcEventHandle, raw:
 pub unsafe extern "C" fn cuIpcOpenEventHandle(raw: *mut CUevent, handle: CUipcEventHandle) -> CUresult {
     let open = || {
         current()?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *raw = keep(Event::new(opened(handle.reserved)?, false)?) };
         Ok(())
     };

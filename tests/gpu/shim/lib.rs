@@ -15,11 +15,7 @@
 //! GANTRY_SHIM_LACKS   of `vmm-create,vmm-import,ipc-export,ipc-open`, those that are refused
 //! ```
 #![allow(unsafe_code, non_snake_case)]
-#![allow(
-    clippy::undocumented_unsafe_blocks,
-    reason = "each function of the driver has the contract that NVIDIA documents; callers keep it or the test fails"
-)]
-#![allow(clippy::missing_safety_doc, missing_docs)]
+#![allow(clippy::missing_safety_doc, missing_docs, reason = "each function has the contract that NVIDIA documents for the driver's")]
 
 mod card;
 mod events;
@@ -59,6 +55,7 @@ fn lacks(what: &str) -> bool {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *version = 12_080 };
     CUDA_SUCCESS
 }
@@ -79,24 +76,28 @@ pub unsafe extern "C" fn cuGetErrorName(error: CUresult, name: *mut *const c_cha
         CUDA_ERROR_NOT_SUPPORTED => c"CUDA_ERROR_NOT_SUPPORTED",
         _ => return CUDA_ERROR_INVALID_VALUE,
     };
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *name = text.as_ptr() };
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *count = CARDS.len() as c_int };
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGet(device: *mut CUdevice, index: c_int) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *device = index };
     if (0..CARDS.len() as c_int).contains(&index) { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_DEVICE }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut CUuuid, device: CUdevice) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *uuid = CUuuid { bytes: [CARDS[device as usize] as c_char; 16] } };
     CUDA_SUCCESS
 }
@@ -105,6 +106,7 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut CUuuid, device: CUdevice)
 pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: c_int, _device: CUdevice) -> CUresult {
     let text = b"driver shim\0";
     let len = text.len().min(len as usize);
+    // SAFETY: the caller gives `len` bytes for the name; no more are copied than it or the text has.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), name, len) };
     CUDA_SUCCESS
 }
@@ -117,12 +119,14 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: CUde
         CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR => 0,
         _ => 1,
     };
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *value = found };
     CUDA_SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut CUcontext, device: CUdevice) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *context = std::ptr::without_provenance_mut(device as usize + 1) };
     CUDA_SUCCESS
 }

@@ -69,6 +69,7 @@ fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
 
 impl Space {
     fn new(len: usize) -> Result<Self, CUresult> {
+        // SAFETY: a new mapping; nothing that is mapped is replaced.
         let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE) };
         Ok(Self { base: base.map_err(|_| CUDA_ERROR_OUT_OF_MEMORY)?.expose_provenance(), len })
     }
@@ -76,6 +77,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
+        // SAFETY: the range that this reserved; it goes with `self`.
         let _ = unsafe { rustix::mm::munmap(ptr::with_exposed_provenance_mut(self.base), self.len) };
     }
 }
@@ -85,6 +87,7 @@ impl View {
     fn new(space: &Space, block: &Block, is_writable: bool) -> Result<Self, CUresult> {
         let protection = if is_writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         let (at, len) = (ptr::with_exposed_provenance_mut(space.base), space.len.min(block.size));
+        // SAFETY: `at` lies in the range that this reserved and `len` ends in it; nothing of the host points there.
         let mapped = unsafe { rustix::mm::mmap(at, len, protection, MapFlags::SHARED | MapFlags::FIXED, &block.fd, 0) };
         mapped.map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?;
         Ok(Self { base: space.base, len, is_writable })
@@ -95,6 +98,7 @@ impl Drop for View {
     fn drop(&mut self) {
         let at = ptr::with_exposed_provenance_mut(self.base);
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: the range that this reserved, which becomes inaccessible again and stays reserved.
         let _ = unsafe { rustix::mm::mmap_anonymous(at, self.len, ProtFlags::empty(), flags) };
     }
 }
@@ -150,6 +154,7 @@ pub fn with_everything_in_place<T>(work: impl FnOnce() -> T) -> T {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     answer(current().map(|card| unsafe { (*free, *total) = (TOTAL - card::used(card), TOTAL) }))
 }
 
@@ -159,6 +164,7 @@ pub unsafe extern "C" fn cuMemGetAllocationGranularity(
     _prop: *const CUmemAllocationProp,
     _option: CUmemAllocationGranularity_flags,
 ) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *unit = UNIT };
     answer(Ok(()))
 }
@@ -171,6 +177,7 @@ pub unsafe extern "C" fn cuMemCreate(
     flags: c_ulonglong,
 ) -> CUresult {
     let create = || {
+        // SAFETY: the caller gives readable properties.
         let prop = unsafe { *prop };
         let is_fd = prop.requestedHandleTypes == CUmemAllocationHandleType::CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
         let on_device = prop.location.type_ == CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
@@ -181,6 +188,7 @@ pub unsafe extern "C" fn cuMemCreate(
             return Err(CUDA_ERROR_NOT_SUPPORTED);
         }
         let block = Arc::new(Block::new(prop.location.id as usize, size)?);
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *handle = keep(block) };
         Ok(())
     };
@@ -209,6 +217,7 @@ pub unsafe extern "C" fn cuMemExportToShareableHandle(
     let export = || {
         // As the driver may do it: without close-on-exec.
         let fd = rustix::io::dup(&kept(handle)?.fd).map_err(|_| CUDA_ERROR_OPERATING_SYSTEM)?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *out.cast::<c_int>() = fd.into_raw_fd() };
         Ok(())
     };
@@ -225,8 +234,10 @@ pub unsafe extern "C" fn cuMemImportFromShareableHandle(
         if lacks("vmm-import") {
             return Err(CUDA_ERROR_NOT_SUPPORTED);
         }
+        // SAFETY: the caller gives an open descriptor, borrowed for this call and duplicated below.
         let fd = unsafe { BorrowedFd::borrow_raw(os.addr() as c_int) };
         let own = rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *handle = keep(Arc::new(Block::import(own, current()?)?)) };
         Ok(())
     };
@@ -246,6 +257,7 @@ pub unsafe extern "C" fn cuMemAddressReserve(
     _wish: CUdeviceptr,
     _flags: c_ulonglong,
 ) -> CUresult {
+    // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     answer(with(|state| state.reserve(size, Kind::Reserved)).map(|address| unsafe { *at = address }))
 }
 
@@ -281,6 +293,7 @@ pub extern "C" fn cuMemMap(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemSetAccess(at: CUdeviceptr, size: usize, access: *const CUmemAccessDesc, count: usize) -> CUresult {
+    // SAFETY: the caller gives a readable description of one access.
     let is_writable = unsafe { (*access).flags } == CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     answer(with(|state| match state.ranges.get_mut(&at) {
         Some(Range { len, block: Some(block), view, space, .. }) if *len == size && count == 1 => {
@@ -308,6 +321,7 @@ pub extern "C" fn cuMemUnmap(at: CUdeviceptr, size: usize) -> CUresult {
 pub unsafe extern "C" fn cuMemAlloc_v2(at: *mut CUdeviceptr, size: usize) -> CUresult {
     let allocate = || {
         let block = Arc::new(Block::new(current()?, size)?);
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *at = with(|state| state.map(Kind::Allocated, block))? };
         Ok(())
     };
@@ -336,6 +350,7 @@ pub unsafe extern "C" fn cuIpcGetMemHandle(handle: *mut CUipcMemHandle, at: CUde
             Some(Range { kind: Kind::Allocated, block: Some(block), .. }) => Ok(block.fd.as_raw_fd()),
             _ => Err(CUDA_ERROR_INVALID_VALUE),
         })?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { (*handle).reserved = to_bytes(fd) };
         Ok(())
     };
@@ -349,6 +364,7 @@ pub unsafe extern "C" fn cuIpcOpenMemHandle_v2(at: *mut CUdeviceptr, handle: CUi
             return Err(CUDA_ERROR_NOT_SUPPORTED);
         }
         let block = Arc::new(Block::import(opened(handle.reserved)?, current()?)?);
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *at = with(|state| state.map(Kind::Opened, block))? };
         Ok(())
     };
@@ -384,6 +400,7 @@ pub extern "C" fn cuIpcCloseMemHandle(at: CUdeviceptr) -> CUresult {
 pub unsafe extern "C" fn cuMemGetAddressRange_v2(start: *mut CUdeviceptr, size: *mut usize, at: CUdeviceptr) -> CUresult {
     answer(with(|state| {
         let (found, range) = state.holding(at).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { (*start, *size) = (found, range.len) };
         Ok(())
     }))

@@ -98,6 +98,7 @@ pub unsafe extern "C" fn cuStreamCreate(raw: *mut CUstream, _flags: c_uint) -> C
         let stream = Arc::new(Stream { queue: Mutex::default(), changed: Condvar::new() });
         let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
         streams.push(Some(stream.clone()));
+        // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
         unsafe { *raw = std::ptr::without_provenance_mut(streams.len()) };
         let started = std::thread::Builder::new().name("shim-stream".into()).spawn(move || stream.run());
         started.map(drop).map_err(|_| CUDA_ERROR_UNKNOWN)
@@ -130,6 +131,7 @@ pub extern "C" fn cuCtxSynchronize() -> CUresult {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemsetD8Async(at: CUdeviceptr, value: c_uchar, len: usize, raw: CUstream) -> CUresult {
+    // SAFETY: `in_steps` gives `part` bytes that stay mapped writable during the step.
     let fill = move || in_steps(at, len, true, |bytes, _, part| unsafe { bytes.write_bytes(value, part) });
     answer(stream(raw).map(|stream| stream.give(Box::new(fill))))
 }
@@ -138,6 +140,7 @@ pub extern "C" fn cuMemsetD8Async(at: CUdeviceptr, value: c_uchar, len: usize, r
 pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: *const c_void, len: usize, raw: CUstream) -> CUresult {
     let from = from.expose_provenance();
     let copy = move || {
+        // SAFETY: `in_steps` gives `part` bytes that stay mapped writable during the step; the caller keeps `len` bytes from `from` on readable until then.
         in_steps(to, len, true, |bytes, done, part| unsafe {
             bytes.copy_from_nonoverlapping(std::ptr::with_exposed_provenance(from + done), part);
         })
@@ -149,6 +152,7 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: *const c_vo
 pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(to: *mut c_void, from: CUdeviceptr, len: usize, raw: CUstream) -> CUresult {
     let to = to.expose_provenance();
     let copy = move || {
+        // SAFETY: `in_steps` gives `part` bytes that stay mapped during the step; the caller keeps `len` bytes from `to` on writable until then.
         in_steps(from, len, false, |bytes, done, part| unsafe {
             bytes.copy_to_nonoverlapping(std::ptr::with_exposed_provenance_mut(to + done), part);
         })
@@ -165,6 +169,8 @@ pub extern "C" fn cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, len: 
 fn copy_row(to: CUdeviceptr, from: CUdeviceptr, len: usize) -> Result<(), CUresult> {
     let mut bytes = vec![0u8; len];
     let at = bytes.as_mut_ptr();
+    // SAFETY: `in_steps` gives `part` bytes that stay mapped during the step, and `done + part` is at most `len`, the length of `bytes`.
     in_steps(from, len, false, |source, done, part| unsafe { source.copy_to_nonoverlapping(at.add(done), part) })?;
+    // SAFETY: as above, and they are mapped writable.
     in_steps(to, len, true, |target, done, part| unsafe { target.copy_from_nonoverlapping(bytes.as_ptr().add(done), part) })
 }
