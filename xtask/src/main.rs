@@ -101,11 +101,8 @@ fn generate() -> Result<(), String> {
         .args([
             "--release",
             "--quiet",
-            "--workspace",
-            "--exclude",
-            "gantry",
-            "--exclude",
-            "gantry-graph",
+            "-p",
+            "gantry-node-*",
             "--lib",
             "--tests",
             "--",

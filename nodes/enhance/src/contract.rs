@@ -9,7 +9,7 @@ const INPUTS: &[Port] = &[input("crops", "crops/v1", Arity::Many, "handles of RG
 const OUTPUTS: &[Port] = &[output(
     "crops",
     "crops/v1",
-    "the same rows; each crop's handle is a u8 tensor `[V, H, W]`, grey, full range: `original`, then each operator's picture in the order of `operators`; `variants` names them",
+    "the same rows; each crop's handle is a u8 tensor `[V, H, W]`, grey, full range: `original`, then the pictures of the operators that ran, in the order of `operators`; `variants` names them",
 )];
 
 const PARAMS: &[Param] = &[
@@ -20,6 +20,8 @@ const PARAMS: &[Param] = &[
         "folders of the operator libraries, separated by colons; absent: the folder of this program and `deps` in it",
     ),
     text_param("options", None, "options of operators: `clahe.clip_limit=3;sharpen.amount=0.8`"),
+    int_param("full_crops", "crops", 0, 100_000, 4, "first crops of a track that get every operator"),
+    int_param("operators_per_crop", "operators", 0, 64, 2, "operators on each later crop, in turn; 0: all of them"),
     int_param("max_crop_pixels", "px", 1024, 4_194_304, 153_600, "largest crop, width times height: the size of a slot follows from it"),
     int_param("pool_slots", "slots", 4, 4096, 96, "slots of the output's pool"),
 ];

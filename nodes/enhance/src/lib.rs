@@ -11,13 +11,18 @@
 //!   env: { OPERATORS: "clahe,sharpen", OPTIONS: "clahe.clip_limit=3" }
 //! ```
 //!
+//! The first `full_crops` crops of a track get every operator; later ones, which hardly differ from them, `operators_per_crop` of
+//! them in turn.
+//!
 //! An operator that returns an error or panics ends this node with an error that names it; one that breaks memory takes the
 //! node's process with it, which the rest of the graph survives.
 
 mod contract;
 pub mod operators;
+mod turns;
 
 pub use contract::CONTRACT;
+pub use turns::Turns;
 
 use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag};
 use gantry_images::{Rgb, gray_from_rgb};
@@ -29,20 +34,32 @@ use serde::Deserialize;
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
 pub struct Params {
-    operators: Vec<String>,
+    pub operators: Vec<String>,
     #[serde(default)]
-    operator_path: Option<String>,
+    pub operator_path: Option<String>,
     #[serde(default)]
-    options: Option<String>,
-    max_crop_pixels: u64,
-    pool_slots: u32,
+    pub options: Option<String>,
+    pub full_crops: u64,
+    pub operators_per_crop: usize,
+    pub max_crop_pixels: u64,
+    pub pool_slots: u32,
+}
+
+impl Params {
+    /// Which of that many operators run on which crop.
+    #[must_use]
+    pub fn turns(&self, operators: usize) -> Turns {
+        Turns::new(operators, self.full_crops, self.operators_per_crop)
+    }
 }
 
 /// The node.
 pub struct Enhance {
     operators: Vec<Instance>,
-    variants: Vec<String>,
+    names: Vec<String>,
+    turns: Turns,
     max_crop_pixels: u64,
     most_crops: usize,
     pool: Pool,
@@ -60,14 +77,15 @@ impl Stage for Enhance {
     fn open(p: Params, context: &Context) -> Result<Self, Fault> {
         let folders = operators::folders(p.operator_path.as_deref())?;
         let operators = operators::load(&p.operators, &folders, p.options.as_deref().unwrap_or_default())?;
-        let variants: Vec<String> = std::iter::once("original".to_owned()).chain(p.operators).collect();
+        let turns = p.turns(operators.len());
         Ok(Self {
-            pool: context.pool("crops", p.pool_slots, p.max_crop_pixels * variants.len() as u64)?,
+            pool: context.pool("crops", p.pool_slots, p.max_crop_pixels * (1 + operators.len() as u64))?,
             client: context.client(1)?,
             mode: context.mode,
             stop: context.stop.clone(),
             operators,
-            variants,
+            names: p.operators,
+            turns,
             max_crop_pixels: p.max_crop_pixels,
             most_crops: p.pool_slots as usize,
             rows: Vec::new(),
@@ -138,13 +156,18 @@ impl Enhance {
             return Err(Fault::new(format!("crop of {w}x{h} has {area} px, `max_crop_pixels` is {}", self.max_crop_pixels))
                 .hint(format!("set `MAX_CROP_PIXELS` to {} (6 times the square of `crop`'s `MAX_HEIGHT_PX`)", area.next_power_of_two())));
         }
-        let bytes =
-            slot.bytes_mut().get_mut(..area * self.variants.len()).ok_or_else(|| Fault::new("slot is too short for the variants"))?;
+        let chosen = self.turns.next(&row.source, row.frame, crop.track_id);
+        let pictures = 1 + chosen.len();
+        let bytes = slot.bytes_mut().get_mut(..area * pictures).ok_or_else(|| Fault::new("slot is too short for the variants"))?;
         let (original, variants) = bytes.split_at_mut(area);
         gray_from_rgb(&rgb, original);
         drop(frame);
         let original = Picture::new(original, w, h, w)?;
-        for (operator, variant) in self.operators.iter_mut().zip(variants.chunks_exact_mut(area)) {
+        crop.variants.clear();
+        crop.variants.push("original".to_owned());
+        for (&i, variant) in chosen.iter().zip(variants.chunks_exact_mut(area)) {
+            let (operator, name) = (&mut self.operators[i], &self.names[i]);
+            crop.variants.push(name.clone());
             operator
                 .run(&original, &mut PictureMut::new(variant, w, h, w)?)
                 .map_err(|e| Fault::from(e).hint(format!("take `{}` out of `OPERATORS` or repair it", operator.name())))?;
@@ -156,9 +179,8 @@ impl Enhance {
             captured_ns: row.captured_ns,
             ..FrameMeta::default()
         };
-        let layout = Layout::tensor(DType::U8, &[self.variants.len() as u32, h as u32, w as u32])?;
+        let layout = Layout::tensor(DType::U8, &[pictures as u32, h as u32, w as u32])?;
         crop.handle = *slot.fill(layout)?.publish(&meta).handle.as_bytes();
-        crop.variants.clone_from(&self.variants);
         Ok(true)
     }
 

@@ -158,3 +158,27 @@ fn a_message_of_another_type_is_a_fault() {
     let fault = node.on_input(&Input::of("crops", &[FrameRow::default()]), &mut Outputs::collector()).unwrap_err();
     assert!(fault.message().contains("crops/v1"), "{fault}");
 }
+
+#[test]
+fn later_crops_of_a_track_get_operators_in_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = crop_pool(dir.path());
+    let mut node = open(dir.path(), &[("FULL_CROPS", "2"), ("OPERATORS_PER_CROP", "2"), ("OPERATORS", "clahe,equalize,sharpen")]).unwrap();
+    let client = reader(dir.path());
+    let mut out = Outputs::collector();
+    let rows: Vec<CropsRow> = (0..5).map(|frame| row(frame, vec![publish(&pool, 97, 64, 7)])).collect();
+    node.on_input(&Input::of("crops", &rows), &mut out).unwrap();
+    let sent: Vec<CropsRow> = out.taken("crops");
+    let ran: Vec<Vec<&str>> = sent.iter().map(|r| r.crops[0].variants.iter().skip(1).map(String::as_str).collect()).collect();
+    let all = vec!["clahe", "equalize", "sharpen"];
+    assert_eq!(ran, [all.clone(), all, vec!["clahe", "equalize"], vec!["clahe", "sharpen"], vec!["equalize", "sharpen"]]);
+    // The same pixels give the same picture, alone or among all.
+    let picture = |r: &CropsRow, name: &str| {
+        let frame = client.acquire(&Handle::from_bytes(r.crops[0].handle)).unwrap();
+        assert_eq!(frame.layout().as_tensor().unwrap().shape()[0] as usize, r.crops[0].variants.len());
+        let at = r.crops[0].variants.iter().position(|v| v == name).unwrap();
+        frame.bytes()[at * 97 * 64..][..97 * 64].to_vec()
+    };
+    assert_eq!(picture(&sent[0], "sharpen"), picture(&sent[4], "sharpen"));
+    assert_eq!(picture(&sent[0], "original"), picture(&sent[2], "original"));
+}

@@ -17,12 +17,8 @@ pub struct Parameters {
     pub track: gantry_node_track::Params,
     /// `crop`.
     pub crop: gantry_node_crop::Params,
-    /// Operators of `enhance`.
-    pub operators: Vec<String>,
-    /// Their folders.
-    pub operator_path: Option<String>,
-    /// Their options.
-    pub operator_options: Option<String>,
+    /// `enhance`.
+    pub enhance: gantry_node_enhance::Params,
     /// `recognize`, its model as a path from here.
     pub recognize: gantry_node_recognize::Params,
     /// `vote`.
@@ -59,16 +55,12 @@ impl Parameters {
         detect.model = from_graph(&detect.model);
         let mut recognize: gantry_node_recognize::Params = params(&set(&gantry_node_recognize::CONTRACT)?)?;
         recognize.model = from_graph(&recognize.model);
-        let enhance = set(&gantry_node_enhance::CONTRACT)?;
-        let text = |name: &str| enhance.get(name).and_then(Value::as_str).map(str::to_owned);
         Ok(Self {
             input: (px("width"), px("height")),
             detect,
             track: params(&set(&gantry_node_track::CONTRACT)?)?,
             crop: params(&set(&gantry_node_crop::CONTRACT)?)?,
-            operators: serde_json::from_value(enhance.get("operators").cloned().unwrap_or_default())?,
-            operator_path: text("operator_path"),
-            operator_options: text("options"),
+            enhance: params(&set(&gantry_node_enhance::CONTRACT)?)?,
             recognize,
             vote: params(&set(&gantry_node_vote::CONTRACT)?)?,
         })
@@ -86,7 +78,7 @@ mod tests {
         let p = Parameters::read(&file).unwrap();
         assert_eq!(p.input, (960, 544));
         assert_eq!((p.crop.min_track_frames, p.crop.min_plate_confidence), (5, 0.75));
-        assert_eq!(p.operators.len(), 5);
+        assert_eq!(p.enhance.operators.len(), 5);
         assert!(Path::new(&p.detect.model).is_file() && Path::new(&p.recognize.model).is_file());
     }
 }

@@ -9,6 +9,7 @@ use gantry_media::{DecoderOptions, FrameReader};
 use gantry_messages::{BoxXyxy, CropText, DetectionsRow, FrameRow, Kind, Track, TracksRow, VariantRead};
 use gantry_node::Fault;
 use gantry_node_crop::{cutting::Cutting, gate::Gate};
+use gantry_node_enhance::Turns;
 use gantry_node_store::Record;
 use gantry_node_track::Tracker;
 use gantry_node_vote::passes::Passes;
@@ -61,7 +62,7 @@ struct Line<'a> {
     cutting: Cutting,
     rgb: Vec<u8>,
     operators: Vec<Instance>,
-    variants: Vec<String>,
+    turns: Turns,
     grey: Vec<u8>,
     text: Reader,
     passes: Passes,
@@ -74,8 +75,9 @@ impl<'a> Line<'a> {
         };
         let detector = Detector::open(Path::new(&p.detect.model), &options(&p.detect.device, p.detect.threads)?)?;
         let kinds = p.detect.kinds(detector.classes());
-        let folders = gantry_node_enhance::operators::folders(p.operator_path.as_deref())?;
-        let operators = gantry_node_enhance::operators::load(&p.operators, &folders, p.operator_options.as_deref().unwrap_or_default())?;
+        let e = &p.enhance;
+        let folders = gantry_node_enhance::operators::folders(e.operator_path.as_deref())?;
+        let operators = gantry_node_enhance::operators::load(&e.operators, &folders, e.options.as_deref().unwrap_or_default())?;
         let syntaxes = Arc::new(match &p.vote.syntaxes {
             Some(path) => gantry_node_vote::Syntaxes::open(path)?,
             None => gantry_node_vote::Syntaxes::built_in(),
@@ -93,7 +95,7 @@ impl<'a> Line<'a> {
             gate: Gate::default(),
             cutting: Cutting::default(),
             rgb: Vec::new(),
-            variants: std::iter::once("original".to_owned()).chain(p.operators.iter().cloned()).collect(),
+            turns: p.enhance.turns(operators.len()),
             operators,
             grey: Vec::new(),
             text: Reader::open(Path::new(&p.recognize.model), &options(&p.recognize.device, p.recognize.threads)?)?,
@@ -143,7 +145,7 @@ impl<'a> Line<'a> {
         wanted.sort_by_key(|(track, _)| track.track_id);
         let mut texts = Vec::with_capacity(wanted.len());
         for (track, plate) in wanted {
-            texts.push(self.crop(&yuv, track, &plate, laps)?);
+            texts.push(self.crop(&yuv, tracks.frame, track, &plate, laps)?);
         }
         tracks.ended.iter().for_each(|id| self.gate.end(*id));
         done.crops += texts.len() as u64;
@@ -156,7 +158,7 @@ impl<'a> Line<'a> {
     }
 
     /// Cuts, enhances and reads one plate.
-    fn crop(&mut self, frame: &Yuv<'_>, track: &Track, plate: &BoxXyxy, laps: &mut Laps) -> Result<CropText, Fault> {
+    fn crop(&mut self, frame: &Yuv<'_>, number: u64, track: &Track, plate: &BoxXyxy, laps: &mut Laps) -> Result<CropText, Fault> {
         let p = &self.p.crop;
         let plan = self.cutting.plan(frame, plate, &p.sizes(), p.rectify);
         let (w, h) = (plan.width, plan.height);
@@ -165,24 +167,24 @@ impl<'a> Line<'a> {
         let is_evidence = self.gate.is_evidence(track.track_id, legibility, plate.width());
         let evidence = if is_evidence { self.cutting.evidence(&plan, &self.rgb, w * 3, p.jpeg_quality)? } else { Vec::new() };
         laps.lap(5);
-        self.grey.resize(w * h * self.variants.len(), 0);
+        let chosen = self.turns.next(&self.camera, number, track.track_id);
+        self.grey.resize(w * h * (1 + chosen.len()), 0);
         let (original, variants) = self.grey.split_at_mut(w * h);
         gray_from_rgb(&Rgb::new(&self.rgb, w, h, w * 3)?, original);
         let input = Picture::new(original, w, h, w)?;
-        for (operator, variant) in self.operators.iter_mut().zip(variants.chunks_exact_mut(w * h)) {
-            operator.run(&input, &mut PictureMut::new(variant, w, h, w)?)?;
+        for (&i, variant) in chosen.iter().zip(variants.chunks_exact_mut(w * h)) {
+            self.operators[i].run(&input, &mut PictureMut::new(variant, w, h, w)?)?;
         }
         laps.lap(6);
         let pictures: Vec<_> =
             self.grey.chunks_exact(w * h).map(|g| gantry_inference::Picture::gray(g, w, h, w)).collect::<Result<_, _>>()?;
         let reads = self.text.read(&pictures, self.p.recognize.top_k)?;
         let least = self.p.recognize.min_confidence;
-        let reads = self
-            .variants
-            .iter()
+        let names = std::iter::once("original").chain(chosen.iter().map(|&i| self.p.enhance.operators[i].as_str()));
+        let reads = names
             .zip(reads)
             .filter(|(_, r)| r.confidence >= least)
-            .map(|(name, r)| VariantRead { variant: name.clone(), text: r.text, confidence: r.confidence, characters: r.characters })
+            .map(|(name, r)| VariantRead { variant: name.to_owned(), text: r.text, confidence: r.confidence, characters: r.characters })
             .collect();
         laps.lap(7);
         let (track_id, plate_confidence) = (track.track_id, track.plate_confidence);
