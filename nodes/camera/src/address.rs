@@ -1,12 +1,8 @@
 //! Where a source is, and the user name and password that open it, which nobody else gets to see.
 
+use gantry_credentials::{Credentials, user_and_password};
 use gantry_media::redact;
 use gantry_node::Fault;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
-/// Longest credentials file: a user name and a password.
-const MAX_CREDENTIALS_BYTES: u64 = 4096;
 
 /// A path or an address. What is printed of it has no password.
 #[derive(Clone)]
@@ -27,14 +23,14 @@ impl Address {
     /// # Errors
     /// Both are named, or the credentials cannot be had: says where they were looked for and never what they are.
     pub fn new(source: &str, credentials_file: Option<&str>, credentials_env: Option<&str>) -> Result<Self, Fault> {
-        let credentials = match (credentials_file, credentials_env) {
-            (None, None) => None,
-            (Some(file), None) => Some(of_file(Path::new(file))?),
-            (None, Some(name)) => Some(of_environment(name)?),
-            (Some(_), Some(_)) => {
-                return Err(Fault::new("both `CREDENTIALS_FILE` and `CREDENTIALS_ENV` are set").hint("leave one of them out"));
+        let credentials = user_and_password(credentials_file, credentials_env).map_err(|e| {
+            let hint = e.hint();
+            let fault = Fault::from(e);
+            match hint {
+                Some(hint) => fault.hint(hint),
+                None => fault,
             }
-        };
+        })?;
         let full = match &credentials {
             Some(credentials) => with_credentials(source, credentials)?,
             None => source.to_owned(),
@@ -61,45 +57,13 @@ impl Address {
     }
 }
 
-struct Credentials {
-    user: String,
-    password: String,
-}
-
-fn of_file(path: &Path) -> Result<Credentials, Fault> {
-    let fault = |what: String| Fault::new(format!("credentials file `{}`: {what}", path.display()));
-    let meta = std::fs::metadata(path).map_err(|e| fault(e.to_string().to_lowercase()).hint("write `user:password` into it, mode 0600"))?;
-    if meta.mode() & 0o077 != 0 {
-        let mode = meta.mode() & 0o777;
-        return Err(fault(format!("others may read it (mode {mode:04o})")).hint(format!("chmod 600 {}", path.display())));
-    }
-    if meta.len() > MAX_CREDENTIALS_BYTES {
-        return Err(fault(format!("{} bytes, at most {MAX_CREDENTIALS_BYTES} are read", meta.len())));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| fault(e.to_string().to_lowercase()))?;
-    parse(text.lines().next().unwrap_or_default()).ok_or_else(|| fault("its first line is not `user:password`".to_owned()))
-}
-
-fn of_environment(name: &str) -> Result<Credentials, Fault> {
-    let text = std::env::var(name).map_err(|_| {
-        Fault::new(format!("environment variable `{name}` with the credentials is not set"))
-            .hint("set it where dora's daemon (or `dora run`) is started: `user:password`")
-    })?;
-    parse(&text).ok_or_else(|| Fault::new(format!("environment variable `{name}` is not `user:password`")))
-}
-
-fn parse(text: &str) -> Option<Credentials> {
-    let (user, password) = text.split_once(':')?;
-    (!user.is_empty()).then(|| Credentials { user: user.to_owned(), password: password.to_owned() })
-}
-
 fn with_credentials(source: &str, credentials: &Credentials) -> Result<String, Fault> {
     let fault = |what: &str| Fault::new(format!("`{}`: {what}", redact(source)));
     let (scheme, rest) = source.split_once("://").ok_or_else(|| fault("a file needs no credentials"))?;
     if rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
         return Err(fault("the address has credentials of its own").hint("write the address without `user:password@`"));
     }
-    Ok(format!("{scheme}://{}:{}@{rest}", escape(&credentials.user), escape(&credentials.password)))
+    Ok(format!("{scheme}://{}:{}@{rest}", escape(&credentials.user), escape(credentials.password.reveal())))
 }
 
 /// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1), which FFmpeg undoes before it uses it.
@@ -143,7 +107,11 @@ mod tests {
         assert!(Address::new("rtsp://h/a", Some("a"), Some("B")).is_err());
         let unset = Address::new("rtsp://h/a", None, Some("GANTRY_TEST_NOT_SET")).unwrap_err();
         assert!(unset.message().contains("GANTRY_TEST_NOT_SET"), "{unset}");
-        let given = Credentials { user: "u".into(), password: "p".into() };
+        let path = std::env::temp_dir().join(format!("gantry-given-{}", std::process::id()));
+        std::fs::write(&path, "u:p\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let given = user_and_password(path.to_str(), None).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
         assert!(!with_credentials("rtsp://a:secret@h/x", &given).unwrap_err().to_string().contains("secret"));
         assert!(with_credentials("clip.mp4", &given).is_err());
         let plain = Address::new("clip@2.mp4", None, None).unwrap();

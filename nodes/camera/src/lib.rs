@@ -32,7 +32,6 @@
 
 mod address;
 mod backlog;
-mod backoff;
 mod contract;
 mod file;
 mod live;

@@ -2,9 +2,9 @@
 
 use crate::address::Address;
 use crate::backlog::{Arrived, Backlog};
-use crate::backoff::Backoff;
 use crate::live_clock::LiveClock;
 use gantry_media::{Demuxer, MediaError, OpenOptions, VideoPacket};
+use gantry_node::Backoff;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -115,7 +115,11 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let dataflow_id = node.dataflow_id().to_string();
     let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone()).map_err(named)?;
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
-    let stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), ..Default::default() };
+    let run = context.run_id.clone();
+    let mut stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), run, ..Default::default() };
+    if let Some(dir) = &context.run_dir {
+        stats.count_start(dir);
+    }
     let mut node = Running::<S> {
         delivery: delivery(contract, &context),
         contract,
@@ -258,6 +262,7 @@ impl<S: Stage> Running<'_, S> {
                         .hint("`gantry check` shows the types of every edge"));
                 }
                 add(&mut self.out.stats.messages_in, &port.name, 1);
+                self.out.queued(&port.name, i64::try_from(metadata.timestamp().get_time().as_nanos()).unwrap_or(0));
                 let array = data.into_inner();
                 let arrays = match &mut self.delivery {
                     Some(delivery) => delivery.take(&id, array, self.context.made_client(), &mut self.out)?,

@@ -9,6 +9,7 @@
 //!        └─ Stop, SIGTERM ──► StopFlag (also ends a wait for a free slot)
 //! ```
 
+mod backoff;
 mod context;
 mod delivery;
 mod fault;
@@ -24,6 +25,7 @@ pub mod testing;
 mod topology;
 mod writer;
 
+pub use backoff::Backoff;
 pub use context::Context;
 pub use fault::Fault;
 pub use frames::frame_row;

@@ -67,6 +67,31 @@ impl Outputs {
         add(&mut self.stats.counters, name, n);
     }
 
+    /// Says how much of something the node holds now (entries that wait, bytes).
+    pub fn gauge(&mut self, name: &str, value: f64) {
+        match self.stats.gauges.get_mut(name) {
+            Some(held) => *held = value,
+            None => {
+                self.stats.gauges.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    /// Counts how long a message was under way, from its sender's `send` to now.
+    pub(crate) fn queued(&mut self, port: &str, sent_ns: i64) {
+        if !self.stats.queued.contains_key(port) {
+            self.stats.queued.insert(port.to_owned(), Latency::default());
+        }
+        if let Some(latency) = self.stats.queued.get_mut(port) {
+            latency.add(sent_ns, now_ns());
+        }
+    }
+
+    /// For tests: what [`Outputs::gauge`] was told last.
+    pub fn gauged(&self, name: &str) -> Option<f64> {
+        self.stats.gauges.get(name).copied()
+    }
+
     /// A counter's value.
     pub fn counted(&self, name: &str) -> u64 {
         self.stats.counters.get(name).copied().unwrap_or(0)

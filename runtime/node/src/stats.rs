@@ -4,7 +4,7 @@ use crate::Latency;
 use gantry_frames::{ClientPoolStats, PoolStats};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Subfolder of the run folder with one file per node.
@@ -17,6 +17,12 @@ pub struct NodeStats {
     pub node: String,
     /// Node kind.
     pub kind: String,
+    /// Id of the run: the same for all its nodes and after a restart of one.
+    #[serde(default)]
+    pub run: String,
+    /// How often the node was started in this run: 1, and one more for each restart.
+    #[serde(default)]
+    pub starts: u64,
     /// Rows received per port.
     pub rows_in: BTreeMap<String, u64>,
     /// Messages received per port.
@@ -27,6 +33,12 @@ pub struct NodeStats {
     pub messages_out: BTreeMap<String, u64>,
     /// Counters of the node's own (`decode_errors`, `gaps`, ...).
     pub counters: BTreeMap<String, u64>,
+    /// What the node holds just now (`spool_waiting`), by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gauges: BTreeMap<String, f64>,
+    /// How long messages were under way and waited in queues before the node took them, by port.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queued: BTreeMap<String, Latency>,
     /// How old frames were when it sent its rows, by output. Live cameras only.
     #[serde(default)]
     pub latency: BTreeMap<String, Latency>,
@@ -135,14 +147,23 @@ impl NodeStats {
         self.peak_rss_bytes = peak_rss_bytes().unwrap_or(self.peak_rss_bytes);
     }
 
+    /// Counts this start after those that an earlier process of the same node and run has written down.
+    pub(crate) fn count_start(&mut self, run_dir: &Path) {
+        let earlier = std::fs::read(self.file(run_dir)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        self.starts = 1 + earlier.filter(|stats| stats.run == self.run).map_or(0, |stats| stats.starts);
+    }
+
+    fn file(&self, run_dir: &Path) -> PathBuf {
+        run_dir.join(STATS_DIR).join(format!("{}.json", self.node.replace('/', "_")))
+    }
+
     /// Writes `<run_dir>/stats/<node>.json` in one step, so that a reader never sees half a file.
     pub(crate) fn write(&self, run_dir: &Path) -> std::io::Result<()> {
         let dir = run_dir.join(STATS_DIR);
         std::fs::create_dir_all(&dir)?;
-        let file_name = self.node.replace('/', "_");
-        let partial = dir.join(format!(".{file_name}.part"));
+        let partial = dir.join(format!(".{}.part", self.node.replace('/', "_")));
         std::fs::write(&partial, serde_json::to_vec(self)?)?;
-        std::fs::rename(partial, dir.join(format!("{file_name}.json")))
+        std::fs::rename(partial, self.file(run_dir))
     }
 }
 
@@ -175,6 +196,15 @@ mod tests {
         stats.write(&dir).unwrap();
         let back: NodeStats = serde_json::from_slice(&std::fs::read(dir.join("stats/a_b.json")).unwrap()).unwrap();
         assert_eq!(back, stats);
+        let mut again = NodeStats { node: "a/b".into(), ..Default::default() };
+        for starts in 1..4 {
+            again.count_start(&dir);
+            assert_eq!(again.starts, starts);
+            again.write(&dir).unwrap();
+        }
+        let mut later = NodeStats { run: "another".into(), ..again };
+        later.count_start(&dir);
+        assert_eq!(later.starts, 1);
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -1,11 +1,11 @@
-//! How long to wait before a camera is called again.
+//! How long to wait before something that failed is tried again.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 
-/// Doubles from 0.1 s up to a limit, each time up to a quarter more or less: cameras that went away together (a switch) do not
-/// come back in step.
+/// Doubles from 0.1 s up to a limit, each time up to a quarter more or less: cameras that went away together (a switch), or sinks of
+/// one server, do not come back in step.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,
