@@ -1,6 +1,6 @@
 //! JSON Lines: one whole line per reading.
 
-use crate::record::Record;
+use gantry_records::Record;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -83,6 +83,26 @@ impl Jsonl {
     /// # Errors
     /// [`JsonlError`], for example on a full disk; what was written before is intact.
     pub fn write(&mut self, record: &Record) -> Result<(), JsonlError> {
+        let offset = self.len;
+        self.append(record)?;
+        if self.order == Order::Sorted {
+            let first_seen_ms = (record.first_seen_s * 1e3).round() as i64;
+            self.lines.push(Line {
+                camera: record.camera.clone(),
+                first_seen_ms,
+                track_id: record.track_id,
+                offset,
+                len: (self.len - offset) as usize,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes a line of another kind at the end.
+    ///
+    /// # Errors
+    /// As [`Jsonl::write`].
+    pub fn append(&mut self, record: &impl serde::Serialize) -> Result<(), JsonlError> {
         let mut line = serde_json::to_vec(record).map_err(|e| self.fault("record cannot be written as JSON")(e.into()))?;
         line.push(b'\n');
         let written = self
@@ -94,17 +114,7 @@ impl Jsonl {
             // Half a line must not stay. Shortening works on a full disk too; if it fails there is nothing left to try.
             let _ = self.file.set_len(self.len);
             let _ = self.file.seek(SeekFrom::Start(self.len));
-            return Err(self.fault("reading cannot be written")(e));
-        }
-        if self.order == Order::Sorted {
-            let first_seen_ms = (record.first_seen_s * 1e3).round() as i64;
-            self.lines.push(Line {
-                camera: record.camera.clone(),
-                first_seen_ms,
-                track_id: record.track_id,
-                offset: self.len,
-                len: line.len(),
-            });
+            return Err(self.fault("line cannot be written")(e));
         }
         self.len += line.len() as u64;
         Ok(())
@@ -149,10 +159,64 @@ impl Jsonl {
         Ok(())
     }
 
+    /// Takes lines of readings that were captured before `before` (RFC 3339) out of the file, and overwrites the file of before; how many.
+    /// Only where lines are added for ever; a line without a time of capture stays.
+    ///
+    /// # Errors
+    /// [`JsonlError`]; the lines are then still there.
+    pub fn purge(&mut self, before: &str) -> Result<u64, JsonlError> {
+        if self.order != Order::Arrival || self.len == 0 {
+            return Ok(0);
+        }
+        let mut all = Vec::new();
+        let read = self.file.seek(SeekFrom::Start(0)).and_then(|_| (&self.file).take(self.len).read_to_end(&mut all));
+        read.map_err(self.fault("cannot be read back"))?;
+        let mut kept = Vec::with_capacity(all.len());
+        let mut purged = 0;
+        for line in all.split_inclusive(|b| *b == b'\n') {
+            let captured = serde_json::from_slice::<Captured>(line).ok().and_then(|line| line.captured_at);
+            if captured.is_some_and(|at| *at < *before) {
+                purged += 1;
+            } else {
+                kept.extend_from_slice(line);
+            }
+        }
+        if purged == 0 {
+            self.file.seek(SeekFrom::Start(self.len)).map_err(self.fault("cannot be written"))?;
+            return Ok(0);
+        }
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".purging");
+        let beside = self.path.with_file_name(name);
+        let replaced = File::create(&beside)
+            .and_then(|mut f| f.write_all(&kept).and_then(|()| f.sync_all()))
+            .and_then(|()| std::fs::rename(&beside, &self.path))
+            .and_then(|()| OpenOptions::new().read(true).append(true).open(&self.path));
+        let file = match replaced {
+            Ok(file) => file,
+            Err(e) => {
+                let _ = std::fs::remove_file(&beside);
+                let _ = self.file.seek(SeekFrom::Start(self.len));
+                return Err(self.fault("lines cannot be taken out")(e));
+            }
+        };
+        let mut old = std::mem::replace(&mut self.file, file);
+        self.len = kept.len() as u64;
+        crate::retention::overwrite(&mut old, all.len() as u64).map_err(self.fault("deleted lines cannot be overwritten"))?;
+        Ok(purged)
+    }
+
     fn fault(&self, what: &'static str) -> impl FnOnce(std::io::Error) -> JsonlError + use<> {
         let path = self.path.clone();
         move |source| JsonlError { path, what, source }
     }
+}
+
+/// What of a line matters for how long it is kept.
+#[derive(serde::Deserialize)]
+struct Captured {
+    #[serde(alias = "at")]
+    captured_at: Option<String>,
 }
 
 /// Length of the file up to its last line break.
@@ -247,7 +311,7 @@ mod tests {
         // Linux' device that is always full; not a regular file, so nothing is cut.
         let mut jsonl = Jsonl::open(Path::new("/dev/full"), Order::Sorted, false).unwrap();
         let error = jsonl.write(&record("a", 1, 1)).unwrap_err().to_string();
-        assert!(error.starts_with("`/dev/full`: reading cannot be written: "), "{error}");
+        assert!(error.starts_with("`/dev/full`: line cannot be written: "), "{error}");
     }
 
     #[test]
@@ -256,5 +320,30 @@ mod tests {
         std::fs::write(dir.path().join("file"), "").unwrap();
         let error = Jsonl::open(&dir.path().join("file/readings.jsonl"), Order::Sorted, false).unwrap_err().to_string();
         assert!(error.contains("file/readings.jsonl`: folder cannot be made: "), "{error}");
+    }
+
+    #[test]
+    fn old_lines_leave_the_file_and_new_ones_follow() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("readings.jsonl");
+        let at = |track: u64, s: i64| {
+            let row = ReadingRow { track_id: track, captured_ns: 1_700_000_000_000_000_000 + s * 1_000_000_000, ..ReadingRow::default() };
+            Record::of(&row, None)
+        };
+        let mut jsonl = Jsonl::open(&path, Order::Arrival, false).unwrap();
+        for (track, s) in [(1, 0), (2, 100), (3, 10)] {
+            jsonl.write(&at(track, s)).unwrap();
+        }
+        let old = File::open(&path).unwrap();
+        assert_eq!(jsonl.purge("2023-11-14T22:13:20.000Z").unwrap(), 0);
+        jsonl.write(&at(4, 200)).unwrap();
+        assert_eq!(jsonl.purge("2023-11-14T22:14:00.000Z").unwrap(), 2);
+        jsonl.write(&at(5, 300)).unwrap();
+        let tracks: Vec<u64> = keys(&path).into_iter().map(|(_, track)| track).collect();
+        assert_eq!(tracks, [2, 4, 5]);
+        let mut before = Vec::new();
+        { old }.read_to_end(&mut before).unwrap();
+        assert!(before.len() > 500 && before.iter().all(|b| *b == 0), "the file of before is not overwritten");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Writes readings down: JSON Lines for scripts, SQLite for sites, a JPEG of the plate beside them.
+//! Writes readings down: JSON Lines for scripts, SQLite for sites, Parquet for analysis, a JPEG of the plate beside them.
 //!
 //! **JSON Lines.** One object per reading: `camera, track_id, plate, confidence, first_seen_s, last_seen_s` (media time),
 //! `captured_at` (RFC 3339; `null` for files, which have media time only), `syntax, votes, frames_read, reads, bbox_xyxy,
@@ -9,6 +9,15 @@
 //!
 //! **SQLite.** Tables `readings` and `votes`; WAL, so others can read meanwhile. A reading is written once per run however
 //! often it arrives (unique by run, camera, track and first frame); the run is the name of the run folder.
+//!
+//! **Parquet.** A file every `PARQUET_S` with the columns of the table `readings`, `votes` as a list of structs. What came since the last
+//! file is in memory only: a kill loses that of Parquet, so use it beside one of the others.
+//!
+//! **Visits.** With the input `visits` and the parameter `VISITS`, events of visits go to a JSON Lines file of their own, added for ever.
+//!
+//! **Retention.** What was stored longer than `RETENTION_DAYS` ago is deleted, once an hour: rows with their votes (overwritten with zeros, `secure_delete`,
+//! and the log emptied), pictures and Parquet files (overwritten, removed), in live mode lines of the JSON Lines file by their
+//! `captured_at`, and of visits by their `at` (the file of before is overwritten). A file system that copies on write, a flash disk and a backup keep what they like.
 //!
 //! **Tracks.** With the optional input `tracks` and the parameter `TRACKS`, the boxes of every frame go to a JSON Lines file:
 //! `gantry read --annotated` draws them.
@@ -27,23 +36,28 @@
 mod contract;
 pub mod evidence;
 pub mod jsonl;
-pub mod record;
+pub mod parquet;
+pub mod retention;
 pub mod sqlite;
 pub mod tracks;
 
 pub use contract::CONTRACT;
-pub use record::{Record, VoteRecord};
+pub use gantry_records::{Record, VisitRecord, VoteRecord};
 
 use crate::evidence::Evidence;
 use crate::jsonl::{Jsonl, Order};
+use crate::parquet::Parquet;
+use crate::retention::Retention;
 use crate::sqlite::Sqlite;
 use crate::tracks::TracksFile;
 use gantry_contract::Contract;
 use gantry_frames::Mode;
-use gantry_messages::{ReadingRow, TracksRow};
+use gantry_messages::{ReadingRow, TracksRow, VisitRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+use tracing::{error, info, warn};
 
 /// Parameters, see the contract.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,6 +69,11 @@ pub struct Params {
     pub sqlite: PathBuf,
     #[serde(default)]
     pub evidence_dir: Option<PathBuf>,
+    pub parquet_dir: PathBuf,
+    pub parquet_s: f64,
+    pub retention_days: f64,
+    #[serde(default)]
+    pub visits: Option<PathBuf>,
     #[serde(default)]
     pub tracks: Option<PathBuf>,
     pub fsync: bool,
@@ -64,19 +83,26 @@ pub struct Params {
 pub struct Store {
     jsonl: Option<Jsonl>,
     sqlite: Option<Sqlite>,
+    parquet: Option<Parquet>,
+    visits: Option<Jsonl>,
     evidence: Option<Evidence>,
     tracks: Option<TracksFile>,
+    retention: Retention,
+    evidence_dir: Option<PathBuf>,
+    parquet_dir: PathBuf,
 }
 
-const HINT: &str = "make room or name another place in `JSONL`, `SQLITE` or `EVIDENCE_DIR`; readings written so far are complete";
+const HINT: &str =
+    "make room or name another place in `JSONL`, `SQLITE`, `PARQUET_DIR` or `EVIDENCE_DIR`; readings written so far are complete";
 
 impl Stage for Store {
     type Params = Params;
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, ctx: &Context) -> Result<Self, Fault> {
-        if let Some(unknown) = params.format.iter().find(|f| !["jsonl", "sqlite"].contains(&f.as_str())) {
-            return Err(Fault::new(format!("parameter `format`: `{unknown}` is no format")).hint("use `jsonl`, `sqlite` or `jsonl,sqlite`"));
+        if let Some(unknown) = params.format.iter().find(|f| !["jsonl", "sqlite", "parquet"].contains(&f.as_str())) {
+            return Err(Fault::new(format!("parameter `format`: `{unknown}` is no format"))
+                .hint("use `jsonl`, `sqlite`, `parquet`, or several, as `jsonl,sqlite`"));
         }
         let wants = |format: &str| params.format.iter().any(|f| f == format);
         let hinted = |fault: Fault| fault.hint("name a place that this user may write to");
@@ -84,6 +110,9 @@ impl Stage for Store {
         let run = ctx.run_dir.as_ref().and_then(|d| d.file_name()).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let jsonl = wants("jsonl").then(|| Jsonl::open(&params.jsonl, order, params.fsync)).transpose().map_err(|e| hinted(e.into()))?;
         let sqlite = wants("sqlite").then(|| Sqlite::open(&params.sqlite, &run, params.fsync)).transpose().map_err(|e| hinted(e.into()))?;
+        let every = Duration::try_from_secs_f64(params.parquet_s).unwrap_or(Duration::MAX);
+        let parquet =
+            wants("parquet").then(|| Parquet::open(&params.parquet_dir, &run, every)).transpose().map_err(|e| hinted(e.into()))?;
         let beside = if wants("jsonl") { &params.jsonl } else { &params.sqlite };
         let evidence =
             params.evidence_dir.as_ref().map(|d| Evidence::open(d, beside.parent())).transpose().map_err(|e| hinted(e.into()))?;
@@ -92,7 +121,30 @@ impl Stage for Store {
             .as_ref()
             .map(|p| TracksFile::create(p).map_err(|e| hinted(Fault::from(e).context(p.display().to_string()))))
             .transpose()?;
-        Ok(Self { jsonl, sqlite, evidence, tracks })
+        let visits = params.visits.as_ref().map(|p| Jsonl::open(p, Order::Arrival, params.fsync)).transpose();
+        let visits = visits.map_err(|e| hinted(e.into()))?;
+        let retention = Retention::new(params.retention_days);
+        let (evidence_dir, parquet_dir) = (params.evidence_dir, params.parquet_dir);
+        Ok(Self { jsonl, sqlite, parquet, visits, evidence, tracks, retention, evidence_dir, parquet_dir })
+    }
+
+    fn on_params(&mut self, params: Params) -> Result<(), Fault> {
+        self.retention.change(params.retention_days);
+        Ok(())
+    }
+
+    fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        if let Some(parquet) = &mut self.parquet
+            && let Err(error) = parquet.flush_if_due()
+        {
+            // They are kept in memory; the end of the node tries once more and fails then.
+            warn!(hint = HINT, "{error}");
+            out.count("parquet_failures", 1);
+        }
+        if let Some(before) = self.retention.due() {
+            self.purge(before, out);
+        }
+        Ok(())
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
@@ -101,6 +153,14 @@ impl Stage for Store {
                 Some(file) => file.write(&input.rows::<TracksRow>()?).map_err(|e| Fault::from(e).context("tracks").hint(HINT)),
                 None => Ok(()),
             };
+        }
+        if input.port == "visits" {
+            let Some(file) = &mut self.visits else { return Ok(()) };
+            for row in input.rows::<VisitRow>()?.iter().filter(|row| !row.end) {
+                file.append(&VisitRecord::of(row)).map_err(|e| Fault::from(e).hint(HINT))?;
+                out.count("visits", 1);
+            }
+            return Ok(());
         }
         let rows = input.rows::<ReadingRow>()?;
         let mut records: Vec<(&ReadingRow, Record)> = Vec::with_capacity(rows.len());
@@ -118,6 +178,9 @@ impl Stage for Store {
         }
         out.count("readings", records.len() as u64);
         out.age("stored", records.iter().map(|(row, _)| row.captured_ns));
+        if let Some(parquet) = &mut self.parquet {
+            parquet.write(&records);
+        }
         if let Some(sqlite) = &mut self.sqlite
             && !records.is_empty()
         {
@@ -132,6 +195,47 @@ impl Stage for Store {
         let jsonl = self.jsonl.as_mut().map_or(Ok(()), Jsonl::finish).map_err(|e| Fault::from(e).hint(HINT));
         let sqlite = self.sqlite.as_mut().map_or(Ok(()), Sqlite::finish).map_err(|e| Fault::from(e).hint(HINT));
         let tracks = self.tracks.as_mut().map_or(Ok(()), TracksFile::finish).map_err(|e| Fault::from(e).context("tracks").hint(HINT));
-        jsonl.and(sqlite).and(tracks)
+        let parquet = self.parquet.as_mut().map_or(Ok(()), Parquet::flush).map_err(|e| Fault::from(e).hint(HINT));
+        jsonl.and(sqlite).and(tracks).and(parquet)
+    }
+}
+
+impl Store {
+    /// Deletes what is older than `before`. What cannot be deleted is told and tried again: new readings matter more.
+    fn purge(&mut self, before: SystemTime, out: &mut Outputs) {
+        let text = retention::text(before);
+        let mut deleted: Vec<(&'static str, Result<u64, Fault>)> = Vec::new();
+        if let Some(sqlite) = &mut self.sqlite {
+            deleted.push(("purged_rows", sqlite.purge(&text).map_err(Fault::from)));
+        }
+        if let Some(jsonl) = &mut self.jsonl {
+            deleted.push(("purged_lines", jsonl.purge(&text).map_err(Fault::from)));
+        }
+        if let Some(visits) = &mut self.visits {
+            deleted.push(("purged_visits", visits.purge(&text).map_err(Fault::from)));
+        }
+        let folders = [
+            ("purged_pictures", self.evidence_dir.as_deref().filter(|_| self.evidence.is_some()), "jpg"),
+            ("purged_files", Some(self.parquet_dir.as_path()).filter(|_| self.parquet.is_some()), "parquet"),
+        ];
+        for (name, folder, extension) in folders {
+            if let Some(folder) = folder {
+                let purged = retention::purge_files(folder, extension, before);
+                deleted.push((name, purged.map_err(|e| Fault::from(e).context(folder.display().to_string()))));
+            }
+        }
+        for (name, result) in deleted {
+            match result {
+                Ok(0) => {}
+                Ok(n) => {
+                    info!(n, before = text, "{name}");
+                    out.count(name, n);
+                }
+                Err(fault) => {
+                    error!("readings older than {text} cannot be deleted: {}", fault.message());
+                    out.count("purge_failures", 1);
+                }
+            }
+        }
     }
 }

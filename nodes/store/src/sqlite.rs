@@ -1,7 +1,7 @@
 //! SQLite: readings and their votes.
 
-use crate::record::Record;
 use gantry_messages::ReadingRow;
+use gantry_records::Record;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub enum SqliteError {
 }
 
 /// Version of the tables (`PRAGMA user_version`).
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS readings (
@@ -61,9 +61,11 @@ CREATE TABLE IF NOT EXISTS readings (
     x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL,
     evidence_frame INTEGER NOT NULL,
     evidence TEXT,
+    stored_at TEXT NOT NULL,
     UNIQUE (run, camera, track_id, first_frame)
 );
 CREATE INDEX IF NOT EXISTS readings_plate ON readings (plate);
+CREATE INDEX IF NOT EXISTS readings_stored_at ON readings (stored_at);
 CREATE INDEX IF NOT EXISTS readings_camera_time ON readings (camera, first_seen_s);
 CREATE TABLE IF NOT EXISTS votes (
     reading_id INTEGER NOT NULL REFERENCES readings (id) ON DELETE CASCADE,
@@ -75,12 +77,20 @@ CREATE TABLE IF NOT EXISTS votes (
 ) WITHOUT ROWID;
 ";
 
+/// Tables of version 1 did not say when a reading was stored.
+const FROM_1: &str = "
+ALTER TABLE readings ADD COLUMN stored_at TEXT NOT NULL DEFAULT '';
+UPDATE readings SET stored_at = coalesce(captured_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
+";
+
 /// The database, open for writing; others may read it meanwhile (WAL).
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     db: Connection,
     run: String,
+    /// Something was deleted of which the log may still have pages.
+    log_is_dirty: bool,
 }
 
 impl Sqlite {
@@ -99,11 +109,18 @@ impl Sqlite {
         if found > VERSION {
             return Err(SqliteError::Version { path: path.to_owned(), found });
         }
-        let settings =
-            format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON;", if fsync { "FULL" } else { "NORMAL" });
+        // Deleted text is overwritten with zeros, in tables and indices, and does not wait for its page to be used again.
+        let settings = format!(
+            "PRAGMA secure_delete = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; PRAGMA foreign_keys = ON;",
+            if fsync { "FULL" } else { "NORMAL" }
+        );
         db.execute_batch(&settings).map_err(fault("cannot be written"))?;
+        if found == 1 {
+            db.execute_batch(&format!("BEGIN IMMEDIATE; {FROM_1} PRAGMA user_version = 2; COMMIT;"))
+                .map_err(fault("tables cannot be changed"))?;
+        }
         db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")).map_err(fault("tables cannot be made"))?;
-        Ok(Self { path: path.to_owned(), db, run: run.to_owned() })
+        Ok(Self { path: path.to_owned(), db, run: run.to_owned(), log_is_dirty: false })
     }
 
     /// Writes readings with their votes, all or none. Returns how many were new.
@@ -115,13 +132,39 @@ impl Sqlite {
         self.insert(records).map_err(|source| SqliteError::Sqlite { path, what: "readings cannot be written", source })
     }
 
+    /// Deletes readings that were stored before `before` (RFC 3339), with their votes; how many. Their text is overwritten in the database, and
+    /// the log is emptied, for it has the pages of before. A reader that is in the middle of it keeps the log: the next call tries again.
+    ///
+    /// # Errors
+    /// [`SqliteError::Sqlite`].
+    pub fn purge(&mut self, before: &str) -> Result<u64, SqliteError> {
+        let path = self.path.clone();
+        let fault = |what| move |source| SqliteError::Sqlite { path, what, source };
+        let deleted = self.db.execute("DELETE FROM readings WHERE stored_at < ?1", params![before]);
+        let deleted = deleted.map_err(fault("readings cannot be deleted"))?;
+        self.log_is_dirty |= deleted > 0;
+        if self.log_is_dirty {
+            self.log_is_dirty = !self.empty_log()?;
+        }
+        Ok(deleted as u64)
+    }
+
+    /// Folds the log into the database and cuts it to nothing; whether no reader was in the way.
+    fn empty_log(&self) -> Result<bool, SqliteError> {
+        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let fault = |source| SqliteError::Sqlite { path: self.path.clone(), what: "log cannot be folded in", source };
+        Ok(busy.map_err(fault)? == 0)
+    }
+
     fn insert(&mut self, records: &[(&ReadingRow, Record)]) -> rusqlite::Result<u64> {
+        let stored_at = crate::retention::now();
         let transaction = self.db.transaction()?;
         let mut new = 0;
         {
             let mut reading = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO readings (run, camera, track_id, first_frame, plate, confidence, first_seen_s, last_seen_s, captured_at, syntax,
-                 frames_read, reads, x0, y0, x1, y1, evidence_frame, evidence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                 frames_read, reads, x0, y0, x1, y1, evidence_frame, evidence, stored_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?;
             let mut vote =
                 transaction.prepare_cached("INSERT INTO votes (reading_id, text, variant, weight, frames) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -145,7 +188,8 @@ impl Sqlite {
                     x1,
                     y1,
                     r.evidence_frame as i64,
-                    r.evidence
+                    r.evidence,
+                    stored_at
                 ])?;
                 if inserted == 0 {
                     continue;
@@ -167,11 +211,7 @@ impl Sqlite {
     /// # Errors
     /// [`SqliteError::Sqlite`].
     pub fn finish(&mut self) -> Result<(), SqliteError> {
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|source| SqliteError::Sqlite {
-            path: self.path.clone(),
-            what: "log cannot be folded in",
-            source,
-        })
+        self.empty_log().map(|_| ())
     }
 }
 
@@ -236,6 +276,75 @@ mod tests {
         let later = dir.path().join("later.sqlite");
         Connection::open(&later).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
         let error = Sqlite::open(&later, "", false).unwrap_err().to_string();
-        assert!(error.ends_with("its tables have version 7, this program knows 1"), "{error}");
+        assert!(error.ends_with("its tables have version 7, this program knows 2"), "{error}");
+    }
+
+    /// The files that a database consists of.
+    fn files_with(path: &Path, text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let file = format!("{}{suffix}", path.display());
+            let bytes = std::fs::read(&file).unwrap_or_default();
+            if bytes.windows(text.len()).any(|w| w == text.as_bytes()) {
+                found.push(suffix.to_owned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_was_deleted_is_in_no_page_of_the_database_and_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("readings.sqlite");
+        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let named = |track_id: u64, plate: &str| {
+            let votes = vec![Vote { text: format!("{plate}8"), variant: "original".into(), frames: vec![1], weight: 1.0 }];
+            ReadingRow { plate: plate.into(), votes, ..row(track_id) }
+        };
+        // Several pages, so that whole pages become free, too.
+        let many: Vec<ReadingRow> = (0..400).map(|n| named(n, &format!("SECRET{n}"))).collect();
+        assert_eq!(write(&mut db, &many), 400);
+        assert!(!files_with(&path, "SECRET399").is_empty(), "the test looks in the right files");
+        let before = crate::retention::now();
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(write(&mut db, &[named(1000, "KEPT123")]), 1);
+        assert_eq!(db.purge(&before).unwrap(), 400);
+        assert_eq!(files_with(&path, "SECRET"), Vec::<String>::new());
+        assert_eq!(files_with(&path, "KEPT123"), [""]);
+        let left: i64 = db.db.query_row("SELECT count(*) FROM votes", [], |r| r.get(0)).unwrap();
+        assert_eq!(left, 1);
+    }
+
+    #[test]
+    fn a_reader_delays_the_emptying_of_the_log_and_does_not_prevent_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("readings.sqlite");
+        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        db.db.busy_timeout(Duration::from_millis(10)).unwrap();
+        write(&mut db, &[ReadingRow { plate: "SECRET1".into(), ..row(1) }]);
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        let seen: i64 = reader.query_row("SELECT count(*) FROM readings", [], |r| r.get(0)).unwrap();
+        assert_eq!(seen, 1);
+        assert_eq!(db.purge("9999").unwrap(), 1);
+        assert!(!files_with(&path, "SECRET1").is_empty(), "the reader still sees it");
+        drop(reader);
+        assert_eq!(db.purge("9999").unwrap(), 0);
+        assert_eq!(files_with(&path, "SECRET1"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn tables_of_the_first_version_are_brought_up_to_date() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("readings.sqlite");
+        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        write(&mut db, &[row(1)]);
+        db.db.execute_batch("DROP INDEX readings_stored_at; ALTER TABLE readings DROP COLUMN stored_at; PRAGMA user_version = 1").unwrap();
+        drop(db);
+        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        assert_eq!(write(&mut db, &[row(1), row(2)]), 1);
+        let stored: String = db.db.query_row("SELECT stored_at FROM readings WHERE track_id = 1", [], |r| r.get(0)).unwrap();
+        assert_eq!(stored, "2023-11-14T22:13:20.000Z");
+        assert_eq!(db.purge("2024").unwrap(), 1);
     }
 }

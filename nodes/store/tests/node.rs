@@ -2,7 +2,7 @@
 
 use gantry_contract::ParamSet;
 use gantry_frames::Mode;
-use gantry_messages::ReadingRow;
+use gantry_messages::{ReadingRow, VisitRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gantry_node_store::{CONTRACT, Params, Record, Store};
 use std::path::Path;
@@ -119,4 +119,60 @@ fn a_place_that_cannot_be_written_and_an_unknown_format_are_faults_at_the_start(
     assert!(fault.message().contains("file/readings.jsonl") && fault.hint_text().is_some(), "{fault}");
     let fault = open(dir.path(), Mode::Lossless, &[("FORMAT", "csv")]).err().expect("refused");
     assert!(fault.message().contains("`csv` is no format"), "{fault}");
+}
+
+#[test]
+fn everything_about_a_reading_is_gone_when_its_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (visits, parquet) = (dir.path().join("visits.jsonl"), dir.path().join("parquet"));
+    // A second and a quarter.
+    let env = [
+        ("FORMAT", "jsonl,sqlite,parquet"),
+        ("RETENTION_DAYS", "0.000015"),
+        ("VISITS", visits.to_str().unwrap()),
+        ("PARQUET_DIR", parquet.to_str().unwrap()),
+        ("PARQUET_S", "1"),
+    ];
+    let mut store = open(dir.path(), Mode::Live, &env).unwrap();
+    let mut out = Outputs::collector();
+    let now_ns = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+    let add = |store: &mut Store, out: &mut Outputs, track_id: u64, plate: &str| {
+        let row = ReadingRow { plate: plate.into(), captured_ns: now_ns(), ..reading("gate", track_id) };
+        store.on_input(&Input::of("readings", &[row]), out).unwrap();
+        let visit = VisitRow { plate: plate.into(), captured_ns: now_ns(), event: "entered".into(), ..VisitRow::default() };
+        store.on_input(&Input::of("visits", &[visit]), out).unwrap();
+    };
+    add(&mut store, &mut out, 1, "SECRET1");
+    // Kept, as `dora param set` may say later on; the first look happened at once.
+    store.on_tick(&mut out).unwrap();
+    let holding = || {
+        let all = files_below(dir.path());
+        let has = |path: &std::path::PathBuf| std::fs::read(path).unwrap().windows(7).any(|w| w == b"SECRET1");
+        (all.iter().filter(|p| has(p)).count(), all.iter().filter(|p| p.extension().is_some_and(|e| e == "jpg")).count())
+    };
+    let (with_text, pictures) = holding();
+    assert!(with_text >= 3 && pictures == 1, "{with_text} {pictures}");
+    let started = std::time::Instant::now();
+    while holding() != (0, 0) {
+        assert!(started.elapsed().as_secs() < 10, "after {:?} still in {:?}", started.elapsed(), holding());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        store.on_tick(&mut out).unwrap();
+    }
+    assert!(started.elapsed().as_millis() > 800, "deleted too early");
+    for name in ["purged_rows", "purged_lines", "purged_visits", "purged_pictures", "purged_files"] {
+        assert_eq!(out.counted(name), 1, "{name}");
+    }
+    // It goes on.
+    add(&mut store, &mut out, 2, "NEWCOMER");
+    assert_eq!(lines(&dir.path().join("readings.jsonl"))[0].plate, "NEWCOMER");
+    store.finish(&mut out).unwrap();
+}
+
+fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { all.extend(files_below(&path)) } else { all.push(path) }
+    }
+    all
 }

@@ -14,6 +14,7 @@
 //! | `crops/v1` | [`CropsRow`] | per frame, empty when the gate lets nothing through |
 //! | `texts/v1` | [`TextsRow`] | per frame, empty likewise |
 //! | `readings/v1` | [`ReadingRow`] | per pass of a vehicle |
+//! | `visits/v1` | [`VisitRow`] | when a vehicle comes, leaves or is seen |
 //!
 //! A row with `end == true` closes its source: no frame, `frame` is the number of frames that were sent.
 

@@ -41,6 +41,7 @@ message!(TracksRow, "tracks/v1", |row| Some(row.captured_ns));
 message!(CropsRow, "crops/v1", |row| Some(row.captured_ns));
 message!(TextsRow, "texts/v1", |row| Some(row.captured_ns));
 message!(ReadingRow, "readings/v1", |row| Some(row.captured_ns));
+message!(VisitRow, "visits/v1", |row| Some(row.captured_ns));
 
 /// One encoded access unit, in decode order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -393,6 +394,49 @@ pub struct ReadingRow {
     /// JPEG of the most legible crop.
     #[serde(with = "serde_bytes")]
     pub evidence: Vec<u8>,
+}
+
+/// Something that a vehicle did on the site: it came, it left, it was seen. Made of readings, and of tracks where lines are drawn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VisitRow {
+    /// Camera that saw it.
+    pub source: String,
+    /// Frame of the evidence of the reading behind it.
+    pub frame: u64,
+    /// Closes the source; no event.
+    pub end: bool,
+    /// The visit it belongs to: the same for the coming and the leaving of one vehicle, unique on the site.
+    pub visit: String,
+    /// `entered`, `left`, `seen` or `expired`.
+    pub event: String,
+    /// When it happened: wall clock in ns since 1970; files: media time.
+    pub captured_ns: i64,
+    /// When the visit began, in ns likewise; -1 if nobody saw it.
+    pub entered_ns: i64,
+    /// Camera that saw it begin, empty if none did.
+    pub entered_by: String,
+    /// The plate as it was read for this event; with `left` after an uncertain match it may differ from that of `entered`.
+    pub plate: String,
+    /// Confidence of that reading.
+    pub confidence: f32,
+    /// List that the plate is on: `allow`, `deny` or empty.
+    pub list: String,
+    /// Plate on that list, empty if on none.
+    pub list_plate: String,
+    /// How much the plate read differs from it: 0 equal, 0.25 for each pair that is easily confused (O and 0).
+    pub list_distance: f32,
+    /// Zone in which the plate was, empty if in none.
+    pub zone: String,
+    /// Line that the vehicle crossed, empty if none.
+    pub line: String,
+    /// `in` or `out` over that line, else empty.
+    pub direction: String,
+    /// Track of the reading.
+    pub track_id: u64,
+    /// First frame of that track.
+    pub first_frame: u64,
+    /// Plate box in source pixels in the frame of the evidence.
+    pub bbox_in_source: BoxXyxy,
 }
 
 mod handle_bytes {

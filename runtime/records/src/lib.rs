@@ -1,4 +1,8 @@
-//! One reading as it is written down.
+//! Readings and visits as they are written down: one spelling for files, databases and other machines.
+
+mod visit;
+
+pub use visit::VisitRecord;
 
 use gantry_messages::ReadingRow;
 use serde::{Deserialize, Serialize};
