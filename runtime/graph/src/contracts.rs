@@ -10,12 +10,15 @@ const JSON: &[&str] = &[
     include_str!("../../../nodes/decode/contract.json"),
     include_str!("../../../nodes/detect/contract.json"),
     include_str!("../../../nodes/enhance/contract.json"),
+    include_str!("../../../nodes/metrics/contract.json"),
     include_str!("../../../nodes/recognize/contract.json"),
     include_str!("../../../nodes/record/contract.json"),
     include_str!("../../../nodes/resize/contract.json"),
     include_str!("../../../nodes/store/contract.json"),
     include_str!("../../../nodes/track/contract.json"),
+    include_str!("../../../nodes/visits/contract.json"),
     include_str!("../../../nodes/vote/contract.json"),
+    include_str!("../../../nodes/webhook_sink/contract.json"),
 ];
 
 /// All contracts by node kind.

@@ -1,7 +1,5 @@
 //! `gantry top`: what the nodes of a running site do, from the statistics that they write.
 
-mod metrics;
-
 use crate::failure::Failure;
 use crate::read::engine::read_stats;
 use clap::Args;
@@ -50,7 +48,7 @@ pub fn run(args: &TopArgs) -> Result<(), Failure> {
                 .hint("start the graph with `GANTRY_RUN_DIR` in its `env` and name that folder; nodes write once a second"));
         }
         if args.metrics {
-            crate::stdout::write(format_args!("{}", metrics::text(&stats)));
+            crate::stdout::write(format_args!("{}", gantry_metrics::text(&gantry_metrics::read(&args.folder))));
             return Ok(());
         }
         if !before.is_empty() && std::io::stdout().is_terminal() {
