@@ -98,16 +98,7 @@ fn generate() -> Result<(), String> {
     setup::all()?;
     // The contracts are part of `gantry`, so the nodes' tests write them before it is built.
     run(cargo("test")
-        .args([
-            "--release",
-            "--quiet",
-            "-p",
-            "gantry-node-*",
-            "--lib",
-            "--tests",
-            "--",
-            "contract",
-        ])
+        .args(["--release", "--quiet", "-p", "gantry-node-*", "--lib", "--tests", "--", "contract"])
         .env("GANTRY_REGENERATE", "1"))
 }
 
