@@ -11,7 +11,7 @@ pub const CONTRACT: Contract = Contract {
                 output(
                     "frames",
                     "frames/v1",
-                    "handles of u8 I420 pictures, upright and progressive, in display order from frame 0; up to `group_frames` of a camera in one message, fewer when nothing else is waiting; an end row with the number of frames",
+                    "handles of u8 I420 pictures, of NVDEC NV12, upright and progressive, in display order from frame 0; up to `group_frames` of a camera in one message, fewer when nothing else is waiting; an end row with the number of frames",
                 ),
                 output("credit", "credit/v1", "to `camera`: when packets were decoded or are missing"),
             ]
@@ -24,7 +24,13 @@ pub const CONTRACT: Contract = Contract {
                     "decoder",
                     const { &[text("auto"), text("software"), text("nvdec")] },
                     "auto",
-                    "auto takes the best that works and says why; a named one is taken or it is an error",
+                    "`nvdec` needs `memory` `cuda`; `auto` takes it for every camera that the card decodes there, and says why where it does not; a named one is taken or it is an error",
+                ),
+                choice_param(
+                    "memory",
+                    const { &[text("host"), text("cuda")] },
+                    "host",
+                    "where frames lie; `cuda`: on the card, where NVDEC decodes them; a camera that `auto` decodes in software stays on the host",
                 ),
                 int_param("threads", "threads", 1, 16, 1, "threads of each camera's decoder; each above 1 delays pictures by one frame"),
                 bool_param("deinterlace", true, "make interlaced pictures progressive (one per frame, of its first field)"),

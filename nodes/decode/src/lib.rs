@@ -1,8 +1,14 @@
 //! Decodes packets of one or many cameras straight into pool slots.
 //!
-//! Each camera has its own decoder. The pool is made when the first picture size is known, and made anew when a larger one
+//! Each camera has its own decoder, and the log says which: `decoder=software` or `decoder=nvdec`. The pool is made when the first picture size is known, and made anew when a larger one
 //! comes. In lossless mode a full pool makes this node wait, its credit stops, and with it the camera: that is the back
 //! pressure of the whole graph. What is finished is sent before waiting.
+//!
+//! With `MEMORY: cuda` NVDEC decodes all cameras of the node in one context, and each picture is copied once, on the card, into a slot there (`on_card` of
+//! `copies` in the statistics). What the card does not decode (10 bit, 4:2:2, turned or interlaced pictures, no decoder free) is an error of that camera
+//! with `DECODER: nvdec`: it ends a lossless run, and in a live one the others go on. With `DECODER: auto` such a camera is decoded in software into host
+//! memory, and the log says why; `resize` and `crop` then upload what they make of its frames. A damaged stream costs its own camera some pictures. A card
+//! that fails takes the cameras of this process with it: the node ends with an error, and dora starts it again where the graph says so.
 //!
 //! In live mode nothing waits: the oldest frame that nobody holds is overwritten. Decoding starts with a key frame, also after a
 //! restart of this node or of a camera, and frame numbers start at the milliseconds since 1970 of the first frame, so that they
@@ -17,7 +23,11 @@
 //!   outputs: [frames, credit]
 //! ```
 
+mod card;
 mod contract;
+mod decoder;
+mod fallback;
+mod lane;
 mod slots;
 mod stream;
 
@@ -25,22 +35,22 @@ pub use contract::CONTRACT;
 pub use slots::{SlotPlan, plan_slots};
 pub use stream::{Arrival, Order, Picture, Stream};
 
-use gantry_frames::{BeginWriteError, ConsumerSpec, FrameMeta, Mode, NODE_MAX_HELD, Pool, PoolConfig, SourceName, View};
-use gantry_media::{DecodeStats, DecoderChoice, DecoderOptions, MediaError, Path, PoolAllocator, choose};
+use card::Card;
+use decoder::Decoder;
+use gantry_frames::{FrameMeta, Memory, Mode, SourceName, View};
+use gantry_media::{DecodeStats, DecoderOptions, MediaError, Path};
 use gantry_messages::{FrameRow, PacketRow};
-use gantry_node::{Consumer, Context, Fault, Input, Outputs, Stage, Work, frame_row};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, Work, frame_row};
+use lane::{Lane, Wish};
 use serde::Deserialize;
-use std::sync::Arc;
 use tracing::{info, warn};
-
-/// Slots that are reserved before a packet: a packet gives one picture, VP9 and field-coded video now and then two.
-const RESERVE: usize = 2;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    decoder: Decoder,
+    decoder: String,
+    memory: String,
     threads: u32,
     deinterlace: bool,
     window_packets: u32,
@@ -49,22 +59,15 @@ pub struct Params {
     pool_mb: u64,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Decoder {
-    Auto,
-    Software,
-    Nvdec,
-}
-
 /// The node.
 pub struct Decode {
     context: Context,
     params: Params,
     options: DecoderOptions,
-    allocator: Arc<PoolAllocator>,
-    /// Pools of smaller pictures whose frames may still be read.
-    retired: Vec<Pool>,
+    /// NVDEC, if that decodes.
+    card: Option<Card>,
+    /// Slots of the host.
+    host: Lane,
     streams: Vec<Stream>,
     /// Finished pictures that were not sent.
     group: Vec<(usize, Picture)>,
@@ -77,19 +80,12 @@ impl Stage for Decode {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let choice = match params.decoder {
-            Decoder::Auto => DecoderChoice::Auto,
-            Decoder::Software => DecoderChoice::Software,
-            Decoder::Nvdec => DecoderChoice::Nvdec,
-        };
-        let chosen = choose(choice).map_err(media_fault)?;
-        info!(decoder = chosen.decoder, reason = chosen.reason, threads = params.threads);
         Ok(Self {
+            card: card::open(&params, context)?,
+            host: Lane::new(Memory::Host, &context.stop),
             options: DecoderOptions { threads: params.threads, deinterlace: params.deinterlace },
             params: Params { group_frames: if context.mode == Mode::Live { 1 } else { params.group_frames }, ..params },
-            allocator: Arc::new(PoolAllocator::new(context.stop.clone())),
             context: context.clone(),
-            retired: Vec::new(),
             streams: Vec::new(),
             group: Vec::new(),
             turn: 0,
@@ -164,11 +160,10 @@ impl Stage for Decode {
                 self.end(index, out)?;
             }
         }
-        self.allocator.release_reserve();
-        for pool in self.retired.drain(..).chain(self.allocator.pool()) {
-            pool.drain(&self.context.stop, None)?;
+        if let Some(card) = &mut self.card {
+            card.lane.drain(&self.context.stop)?;
         }
-        Ok(())
+        self.host.drain(&self.context.stop)
     }
 }
 
@@ -212,14 +207,24 @@ impl Decode {
         }
         if self.streams[index].needs_decoder(&row) {
             self.drain_decoder(index, out)?;
-            self.open_decoder(index, &row)?;
+            self.open_decoder(index, &row, out)?;
         }
-        if self.streams[index].decoder().is_none() || self.streams[index].passes_over(&row) {
+        if self.streams[index].is_refused() {
+            out.count("packets_refused", 1);
+        } else if self.streams[index].decoder().is_none() || self.streams[index].passes_over(&row) {
             out.count("packets_before_keyframe", 1);
         } else {
-            self.reserve(out)?;
-            self.streams[index].send(row).map_err(media_fault)?;
-            self.receive_all(index, out)?;
+            self.reserve(index, out)?;
+            match self.streams[index].send(row) {
+                Ok(()) => self.receive_all(index, out)?,
+                Err(error) => self.not_decoded(index, error, out)?,
+            }
+            if self.streams[index].is_stuck() {
+                let stream = &mut self.streams[index];
+                warn!(camera = stream.source, "NVDEC makes no pictures of this camera, it is opened again with the next key frame");
+                stream.close_decoder();
+                out.count("decoders_reopened", 1);
+            }
         }
         self.streams[index].uncredited += 1;
         // Half the window early enough that the camera never waits for the answer.
@@ -229,55 +234,56 @@ impl Decode {
         Ok(())
     }
 
-    fn open_decoder(&mut self, index: usize, row: &PacketRow) -> Result<(), Fault> {
-        let stream = &mut self.streams[index];
-        stream.open_decoder(row, self.options, &self.allocator).map_err(|e| media_fault(e).context(format!("camera `{}`", row.source)))?;
-        let Some(decoder) = stream.decoder() else { return Ok(()) };
-        if row.width > 0 && row.height > 0 {
-            let (bytes, held) = (decoder.slot_bytes(row.width, row.height), decoder.max_held());
-            self.ensure_pool(bytes, held)?;
-        }
-        Ok(())
-    }
-
-    /// Makes a pool with slots of at least `bytes`, or keeps the one there is.
-    fn ensure_pool(&mut self, bytes: u64, held: u32) -> Result<(), Fault> {
-        if self.allocator.pool().is_some_and(|pool| pool.slot_bytes() >= bytes) {
-            return Ok(());
-        }
-        let cameras = self.context.inputs().len().max(self.streams.len()) as u32;
-        let held = held.saturating_mul(cameras);
-        let plan = SlotPlan {
-            slot_bytes: bytes,
-            asked: self.params.pool_slots,
-            max_bytes: self.params.pool_mb.saturating_mul(1_000_000),
-            decoder_held: held,
-            group: self.params.group_frames as u32,
-            cameras,
-            fewest: self.fewest_slots(held),
+    fn open_decoder(&mut self, index: usize, row: &PacketRow, out: &mut Outputs) -> Result<(), Fault> {
+        let info = stream::info_of(row);
+        let decoder = match &self.card {
+            Some(card) => match Decoder::nvdec(&info, self.options, &card.device, card.lane.slots()) {
+                Ok(decoder) => decoder,
+                Err(error) => return self.not_opened(index, info, error, out),
+            },
+            None => Decoder::software(&info, self.options, self.host.slots())
+                .map_err(|e| media_fault(e).context(format!("camera `{}`", row.source)))?,
         };
-        let slots = plan_slots(&plan);
-        let pool = self.context.pool_holding("frames", slots, bytes, held)?;
-        info!(slots, slot_bytes = bytes, megabytes = u64::from(slots) * bytes / 1_000_000, "pool made");
-        if let Some(old) = self.allocator.set_pool(pool) {
-            info!(slot_bytes = old.slot_bytes(), "pictures became larger; the pool before stays until its frames are read");
-            self.retired.push(old);
+        self.use_decoder(index, info, decoder)
+    }
+
+    /// Lets `decoder` decode a camera, and has a pool ready for its pictures.
+    fn use_decoder(&mut self, index: usize, info: gantry_media::StreamInfo, decoder: Decoder) -> Result<(), Fault> {
+        let (width, height) = (info.width, info.height);
+        let (bytes, held) = (decoder.slot_bytes(width, height), decoder.max_held());
+        let stream = &mut self.streams[index];
+        info!(camera = stream.source, decoder = decoder.name(), codec = info.codec, width, height);
+        stream.set_decoder(info, decoder);
+        if width > 0 && height > 0 {
+            self.ensure_pool(index, bytes, held)?;
         }
         Ok(())
     }
 
-    /// Fewest slots that the mode needs for the consumers that the graph declares.
-    fn fewest_slots(&self, held: u32) -> u32 {
-        let spec = |c: &Consumer| ConsumerSpec { name: c.node_id.clone(), max_held: NODE_MAX_HELD, queue_size: c.queue_size };
-        let consumers: Vec<ConsumerSpec> = self.context.consumers("frames").iter().map(spec).collect();
-        PoolConfig::min_slots(self.context.mode, &consumers, held)
+    /// The slots of a camera's decoder.
+    fn lane(&mut self, index: usize) -> &mut Lane {
+        match &mut self.card {
+            Some(card) if self.streams[index].decoder().is_some_and(Decoder::is_on_card) => &mut card.lane,
+            _ => &mut self.host,
+        }
+    }
+
+    fn ensure_pool(&mut self, index: usize, bytes: u64, held: u32) -> Result<(), Fault> {
+        let wish = Wish {
+            slots: self.params.pool_slots,
+            max_bytes: self.params.pool_mb.saturating_mul(1_000_000),
+            group: self.params.group_frames as u32,
+            cameras: self.context.inputs().len().max(self.streams.len()) as u32,
+        };
+        let context = self.context.clone();
+        self.lane(index).ensure(&context, bytes, held, &wish)
     }
 
     /// Sees to it that the decoder does not have to wait for slots; sends what is finished before waiting.
-    fn reserve(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        if !self.allocator.try_reserve(RESERVE).or_else(stopped)? {
+    fn reserve(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
+        if !self.lane(index).try_reserve()? {
             self.flush(out)?;
-            self.allocator.reserve(RESERVE).or_else(stopped)?;
+            self.lane(index).reserve()?;
         }
         Ok(())
     }
@@ -286,7 +292,7 @@ impl Decode {
         loop {
             match self.streams[index].receive() {
                 Ok(Some(picture)) => {
-                    self.say_copying(index, picture.decoded.path);
+                    self.say_copying(index, picture.path);
                     self.group.push((index, picture));
                     if self.group.len() >= self.params.group_frames {
                         self.flush(out)?;
@@ -302,12 +308,13 @@ impl Decode {
                         }
                         None => (needed as u64, 0),
                     };
-                    self.ensure_pool(bytes, held)?;
+                    self.ensure_pool(index, bytes, held)?;
                 }
+                Err(error @ MediaError::NoDevice { .. }) => return self.not_decoded(index, error, out),
                 Err(_) if self.context.stop.is_set() => return Ok(()),
                 Err(e) => return Err(media_fault(e).context(format!("camera `{}`", self.streams[index].source))),
             }
-            self.reserve(out)?;
+            self.reserve(index, out)?;
         }
         let new = self.streams[index].new_stats();
         count(out, new);
@@ -316,13 +323,12 @@ impl Decode {
 
     /// Says once why pictures of a camera cost a copy.
     fn say_copying(&mut self, index: usize, path: Path) {
-        if path == Path::Direct || self.said_copying {
+        if matches!(path, Path::Direct | Path::OnCard) || self.said_copying {
             return;
         }
         self.said_copying = true;
         let stream = &self.streams[index];
-        let format = stream.decoder().map_or("", |d| d.pixel_format());
-        let interlaced = stream.decoder().is_some_and(|d| d.interlaced());
+        let (format, interlaced) = stream.decoder().map_or(("", false), Decoder::format);
         info!(
             camera = stream.source,
             codec = stream.info().codec,
@@ -355,9 +361,11 @@ impl Decode {
     /// Takes out what the decoder still holds.
     fn drain_decoder(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
         if self.streams[index].decoder().is_some() {
-            self.reserve(out)?;
-            self.streams[index].send_end().map_err(media_fault)?;
-            self.receive_all(index, out)?;
+            self.reserve(index, out)?;
+            match self.streams[index].send_end() {
+                Ok(()) => self.receive_all(index, out)?,
+                Err(error) => self.not_decoded(index, error, out)?,
+            }
         }
         Ok(())
     }
@@ -394,7 +402,8 @@ impl Decode {
 }
 
 fn publish(source: &str, picture: Picture) -> Result<FrameRow, Fault> {
-    let (width, height) = match &picture.decoded.layout {
+    let layout = *picture.filled.layout();
+    let (width, height) = match &layout {
         gantry_frames::Layout::Image(image) => (image.width, image.height),
         gantry_frames::Layout::Tensor(_) => (0, 0),
     };
@@ -405,8 +414,8 @@ fn publish(source: &str, picture: Picture) -> Result<FrameRow, Fault> {
         captured_ns: picture.captured_ns,
         view: View::whole(width, height),
     };
-    let published = picture.decoded.slot.fill(picture.decoded.layout)?.publish(&meta);
-    Ok(frame_row(&published.handle, &picture.decoded.layout, &meta))
+    let published = picture.filled.publish(&meta);
+    Ok(frame_row(&published.handle, &layout, &meta))
 }
 
 fn count(out: &mut Outputs, new: DecodeStats) {
@@ -415,6 +424,7 @@ fn count(out: &mut Outputs, new: DecodeStats) {
         ("frames_copied", new.copied),
         ("frames_converted", new.converted),
         ("frames_transformed", new.transformed),
+        ("frames_on_card", new.on_card),
         ("decode_errors", new.errors),
         ("corrupt_frames", new.corrupt),
     ] {
@@ -424,12 +434,7 @@ fn count(out: &mut Outputs, new: DecodeStats) {
     }
 }
 
-/// Stopping is no fault: what follows sees the flag.
-fn stopped<T: Default>(error: BeginWriteError) -> Result<T, BeginWriteError> {
-    if matches!(error, BeginWriteError::Stopped { .. }) { Ok(T::default()) } else { Err(error) }
-}
-
-fn media_fault(error: MediaError) -> Fault {
+pub(crate) fn media_fault(error: MediaError) -> Fault {
     let hint = error.hint();
     let fault = Fault::from(error);
     match hint {

@@ -1,13 +1,21 @@
 //! One camera: which packet comes next, its decoder, the times and numbers of its frames.
 
-use gantry_frames::Loaned;
-use gantry_media::{DecodeStats, Decoded, DecoderOptions, MediaError, PoolAllocator, PtsClock, SoftwareDecoder, StreamInfo, VideoPacket};
+use crate::decoder::Decoder;
+use gantry_frames::Filled;
+use gantry_media::{DecodeStats, MediaError, Path, PtsClock, StreamInfo, VideoPacket};
 use gantry_messages::{CreditRow, PacketRow};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Capture times that are remembered, above any decoder's delay.
 const MAX_CAPTURED: usize = 256;
+/// Packets that are kept until NVDEC has made its first picture, so that the software decoder can take over without a loss. A decoder's delay is 16 pictures
+/// at most.
+const MAX_KEPT: usize = 64;
+/// Live: packets in a row without a picture and with errors, after which NVDEC is opened again: three seconds.
+const STUCK: u32 = 90;
+/// Live: how long a camera that the card does not decode is left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
 
 /// What to do with a packet that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +109,12 @@ pub struct Stream {
     /// Live: packets passed over while waiting for a key frame; `None`: not waiting.
     passed_over: Option<u32>,
     info: StreamInfo,
-    decoder: Option<SoftwareDecoder<PoolAllocator>>,
+    decoder: Option<Decoder>,
+    /// What NVDEC was given, until its first picture.
+    kept: Option<Vec<VideoPacket>>,
+    failures: u32,
+    /// Live: the card does not decode this camera.
+    refused: Option<Instant>,
     clock: PtsClock,
     captured: BTreeMap<i64, i64>,
     last_captured_ns: i64,
@@ -112,7 +125,9 @@ pub struct Stream {
 /// A frame with its number and times.
 pub struct Picture {
     /// Where the pixels are.
-    pub decoded: Decoded<Loaned>,
+    pub filled: Filled,
+    /// How they came there.
+    pub path: Path,
     /// Number in display order.
     pub frame: u64,
     /// Media time in ns, above the frame before.
@@ -136,6 +151,9 @@ impl Stream {
             ended: false,
             info: StreamInfo::default(),
             decoder: None,
+            kept: None,
+            failures: 0,
+            refused: None,
             clock: PtsClock::new(0.0),
             captured: BTreeMap::new(),
             last_captured_ns: 0,
@@ -145,7 +163,7 @@ impl Stream {
     }
 
     /// The decoder, once the codec is known.
-    pub fn decoder(&self) -> Option<&SoftwareDecoder<PoolAllocator>> {
+    pub fn decoder(&self) -> Option<&Decoder> {
         self.decoder.as_ref()
     }
 
@@ -156,23 +174,57 @@ impl Stream {
 
     /// Whether `row` names a codec configuration that differs from the decoder's.
     pub fn needs_decoder(&self, row: &PacketRow) -> bool {
-        !row.codec.is_empty() && (self.decoder.is_none() || self.info != info_of(row))
+        !row.codec.is_empty() && !self.is_refused() && (self.decoder.is_none() || self.info != info_of(row))
     }
 
-    /// Opens the decoder that `row` names; the one before must have been drained.
-    ///
-    /// # Errors
-    /// As [`SoftwareDecoder::open`].
-    pub fn open_decoder(&mut self, row: &PacketRow, options: DecoderOptions, allocator: &Arc<PoolAllocator>) -> Result<(), MediaError> {
-        let info = info_of(row);
+    /// Live: whether the card did not decode this camera a moment ago.
+    pub fn is_refused(&self) -> bool {
+        self.refused.is_some_and(|since| since.elapsed() < LEFT_ALONE)
+    }
+
+    /// Live: the card does not decode this camera. It is tried again later, with a key frame.
+    pub fn refuse(&mut self) {
+        self.refused = Some(Instant::now());
+        self.close_decoder();
+    }
+
+    /// Live: the decoder is to be opened again with the next key frame.
+    pub fn close_decoder(&mut self) {
+        if let Some(old) = self.decoder.take() {
+            self.before = sum(self.before, old.stats());
+        }
+        self.kept = None;
+        self.failures = 0;
+        self.wait_for_key();
+    }
+
+    /// Live: packets are left out until decoding can start.
+    pub fn wait_for_key(&mut self) {
+        self.passed_over = self.live.then_some(0);
+    }
+
+    /// Live: whether NVDEC fails with every packet though the card is alive.
+    pub fn is_stuck(&self) -> bool {
+        self.live && self.failures >= STUCK && self.decoder.as_ref().is_some_and(Decoder::is_on_card)
+    }
+
+    /// Takes the decoder for `info`; the one before must have been drained.
+    pub fn set_decoder(&mut self, info: StreamInfo, decoder: Decoder) {
         if let Some(old) = self.decoder.take() {
             self.before = sum(self.before, old.stats());
         } else {
             self.clock = PtsClock::new(info.fps);
         }
-        self.decoder = Some(SoftwareDecoder::open(&info, options, allocator.clone())?);
+        self.kept = decoder.is_on_card().then(Vec::new);
+        self.failures = 0;
+        self.refused = None;
+        self.decoder = Some(decoder);
         self.info = info;
-        Ok(())
+    }
+
+    /// Everything that NVDEC was given, if no picture came of it yet.
+    pub fn take_kept(&mut self) -> Option<Vec<VideoPacket>> {
+        self.kept.take()
     }
 
     /// Live: whether a packet is to be left out because decoding cannot start with it.
@@ -189,7 +241,7 @@ impl Stream {
     /// Gives the next packet to the decoder.
     ///
     /// # Errors
-    /// As [`SoftwareDecoder::send`].
+    /// As [`Decoder::send`].
     pub fn send(&mut self, row: PacketRow) -> Result<(), MediaError> {
         self.last_captured_ns = row.captured_ns;
         let time = |t: i64| (t != i64::MIN).then_some(t);
@@ -200,8 +252,7 @@ impl Stream {
                 self.captured.pop_first();
             }
         }
-        let Some(decoder) = &mut self.decoder else { return Ok(()) };
-        decoder.send(&VideoPacket {
+        self.pass(VideoPacket {
             pts_ns,
             dts_ns: time(row.dts_ns),
             keyframe: row.keyframe,
@@ -213,24 +264,39 @@ impl Stream {
         })
     }
 
+    /// Gives a packet to the decoder, the first time or again to another one.
+    ///
+    /// # Errors
+    /// As [`Decoder::send`].
+    pub fn pass(&mut self, packet: VideoPacket) -> Result<(), MediaError> {
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        let sent = decoder.send(&packet);
+        match &mut self.kept {
+            Some(kept) if kept.len() < MAX_KEPT => kept.push(packet),
+            _ => self.kept = None,
+        }
+        sent
+    }
+
     /// Tells the decoder that no packet follows.
     ///
     /// # Errors
-    /// As [`SoftwareDecoder::send_end`].
+    /// As [`Decoder::send_end`].
     pub fn send_end(&mut self) -> Result<(), MediaError> {
-        self.decoder.as_mut().map_or(Ok(()), SoftwareDecoder::send_end)
+        self.decoder.as_mut().map_or(Ok(()), Decoder::send_end)
     }
 
     /// The next picture in display order.
     ///
     /// # Errors
-    /// As [`SoftwareDecoder::receive`].
+    /// As [`Decoder::receive`].
     pub fn receive(&mut self) -> Result<Option<Picture>, MediaError> {
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
         let _edge = gantry_copies::edge("frames");
-        let Some(decoded) = decoder.receive()? else { return Ok(None) };
-        let pts_ns = self.clock.next(decoded.pts_ns);
-        let known = decoded.pts_ns.and_then(|pts| self.captured.remove(&pts));
+        let Some(done) = decoder.receive()? else { return Ok(None) };
+        self.kept = None;
+        let pts_ns = self.clock.next(done.pts_ns);
+        let known = done.pts_ns.and_then(|pts| self.captured.remove(&pts));
         let captured_ns = known.unwrap_or(self.last_captured_ns);
         if self.live && self.frames == 0 {
             // Above all numbers of a process that was here before this one: its readers go on as if frames were missing.
@@ -238,7 +304,7 @@ impl Stream {
         }
         let frame = self.frames;
         self.frames += 1;
-        Ok(Some(Picture { decoded, frame, pts_ns, captured_ns }))
+        Ok(Some(Picture { filled: done.filled, path: done.path, frame, pts_ns, captured_ns }))
     }
 
     /// Everything since the first decoder of this camera.
@@ -246,11 +312,12 @@ impl Stream {
         self.decoder.as_ref().map_or(self.before, |d| sum(self.before, d.stats()))
     }
 
-    /// What was added to the statistics since the last call.
+    /// What was added to the statistics since the last call: with a packet.
     pub fn new_stats(&mut self) -> DecodeStats {
         let now = self.stats();
         let new = difference(now, self.counted);
         self.counted = now;
+        self.failures = if new.frames > 0 { 0 } else { self.failures + u32::from(new.errors > 0) };
         new
     }
 
@@ -265,16 +332,15 @@ impl Stream {
     /// The camera was started again: its packets have other numbers, its frames go on.
     pub fn restart(&mut self) {
         self.order = if self.live { Order::from_anywhere() } else { Order::default() };
-        self.passed_over = self.live.then_some(0);
         self.queue.clear();
         self.captured.clear();
-        if let Some(old) = self.decoder.take() {
-            self.before = sum(self.before, old.stats());
-        }
+        self.refused = None;
+        self.close_decoder();
     }
 }
 
-fn info_of(row: &PacketRow) -> StreamInfo {
+/// What a row says about its stream.
+pub fn info_of(row: &PacketRow) -> StreamInfo {
     StreamInfo {
         codec: row.codec.clone(),
         extradata: row.extradata.clone(),
@@ -293,6 +359,7 @@ fn each(a: DecodeStats, b: DecodeStats, f: impl Fn(u64, u64) -> u64) -> DecodeSt
         copied: f(a.copied, b.copied),
         converted: f(a.converted, b.converted),
         transformed: f(a.transformed, b.transformed),
+        on_card: f(a.on_card, b.on_card),
         errors: f(a.errors, b.errors),
         corrupt: f(a.corrupt, b.corrupt),
     }

@@ -50,6 +50,12 @@ pub enum CudaError {
         /// What was tried.
         operation: &'static str,
     },
+    /// The library of the driver's video decoder is not there.
+    #[error("no NVDEC: {why}")]
+    NoVideoDecoder {
+        /// The loader's reason.
+        why: String,
+    },
     /// NVRTC is not there.
     #[error("no CUDA compiler (NVRTC): {why}", why = match file { Some(file) => format!("`{}`: {why}", file.display()), None => why.clone() })]
     NoCompiler {
@@ -90,6 +96,9 @@ impl CudaError {
             Self::NoDevice => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
             Self::UnknownDevice { .. } => "give all nodes of the graph the same `CUDA_VISIBLE_DEVICES`",
             Self::NoCompiler { .. } => "`cargo xtask setup` fetches it into .gantry/nvrtc; or name `libnvrtc.so.12` in `GANTRY_NVRTC`",
+            Self::NoVideoDecoder { .. } => {
+                "`apt-get install libnvcuvid1`; in a container start it with `-e NVIDIA_DRIVER_CAPABILITIES=compute,utility,video`"
+            }
             Self::Compile { .. } => {
                 "an architecture that this NVRTC does not know needs a newer one; else please report it with the whole message"
             }

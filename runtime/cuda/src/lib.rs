@@ -23,6 +23,7 @@ mod error;
 mod memory;
 mod module;
 mod stream;
+mod video;
 
 pub use compiler::{Code, Compiler, Program};
 pub use context::Context;
@@ -31,4 +32,5 @@ pub use driver::driver_version;
 pub use error::CudaError;
 pub use memory::{Access, DeviceMemory, DeviceSlice, DeviceSliceMut, IPC_HANDLE_BYTES};
 pub use module::{Function, Grid, Module};
-pub use stream::{Event, Stream};
+pub use stream::{Event, Rows, Stream};
+pub use video::video_decoder;

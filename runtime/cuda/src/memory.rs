@@ -372,6 +372,15 @@ impl<'a> DeviceSliceMut<'a> {
     pub fn part(&mut self, start: usize, len: usize) -> Result<DeviceSliceMut<'_>, CudaError> {
         self.0.part(start, len).map(DeviceSliceMut)
     }
+
+    /// The first `at` bytes, and the others.
+    ///
+    /// # Errors
+    /// [`CudaError::Bounds`] beyond the end.
+    pub fn split(self, at: usize) -> Result<(Self, Self), CudaError> {
+        let rest = self.0.len.checked_sub(at).ok_or(CudaError::Bounds { operation: "split", asked: at, available: self.0.len })?;
+        Ok((Self(self.0.part(0, at)?), Self(self.0.part(at, rest)?)))
+    }
 }
 
 impl<'a> Deref for DeviceSliceMut<'a> {

@@ -10,6 +10,31 @@ use crate::driver::{check, log_drop};
 use crate::memory::IPC_HANDLE_BYTES;
 use crate::{Context, CudaError, DeviceSlice, DeviceSliceMut};
 
+/// Rows that lie at equal distances in two places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows {
+    /// Address of the first one.
+    pub from: u64,
+    /// Bytes from row to row there.
+    pub from_stride: usize,
+    /// Where the first one goes, in bytes from the start of the target.
+    pub to_offset: usize,
+    /// Bytes from row to row in the target.
+    pub to_stride: usize,
+    /// Bytes of a row.
+    pub row_bytes: usize,
+    /// How many.
+    pub rows: usize,
+}
+
+impl Rows {
+    /// Bytes of the target up to the end of the last row.
+    fn end(&self) -> Option<usize> {
+        let last = self.rows.checked_sub(1)?.checked_mul(self.to_stride)?;
+        self.to_offset.checked_add(last)?.checked_add(self.row_bytes)
+    }
+}
+
 /// Work that the device does in order, beside other streams.
 #[derive(Debug)]
 pub struct Stream {
@@ -102,47 +127,46 @@ impl Stream {
         self.synchronize()
     }
 
-    /// Copies `rows` rows of `row_bytes` bytes that another library wrote in this context; returns before it is done.
+    /// Copies the planes of a picture that another library wrote in this context, which counts as one copy; returns before it is done.
     ///
     /// # Safety
-    /// From `from.0` on, rows that lie `from.1` bytes apart are memory of this device that lives until the stream's work is done.
+    /// The source rows of each plane are memory of this device that lives until the stream's work is done.
     ///
     /// # Errors
-    /// [`CudaError::Bounds`] if the rows do not fit `to` with `to_stride` bytes from row to row, [`CudaError::OtherDevice`], or what the driver says.
-    pub unsafe fn copy_rows_from(
-        &self,
-        from: (u64, usize),
-        to: &mut DeviceSliceMut<'_>,
-        to_stride: usize,
-        row_bytes: usize,
-        rows: usize,
-    ) -> Result<(), CudaError> {
-        let needed = rows.checked_sub(1).and_then(|n| n.checked_mul(to_stride)).and_then(|n| n.checked_add(row_bytes));
-        if to_stride < row_bytes || needed.is_none_or(|needed| needed > to.len()) {
-            return Err(CudaError::Bounds { operation: "cuMemcpy2DAsync_v2", asked: needed.unwrap_or(usize::MAX), available: to.len() });
+    /// [`CudaError::Bounds`] if rows do not fit `to`, [`CudaError::OtherDevice`], or what the driver says.
+    pub unsafe fn copy_planes_from(&self, planes: &[Rows], to: &mut DeviceSliceMut<'_>) -> Result<(), CudaError> {
+        for plane in planes {
+            let end = plane.end();
+            if plane.to_stride < plane.row_bytes || end.is_none_or(|end| end > to.len()) {
+                let asked = end.unwrap_or(usize::MAX);
+                return Err(CudaError::Bounds { operation: "cuMemcpy2DAsync_v2", asked, available: to.len() });
+            }
         }
         self.bind_for("cuMemcpy2DAsync_v2", &to.as_slice())?;
-        let copy = CUDA_MEMCPY2D {
-            srcXInBytes: 0,
-            srcY: 0,
-            srcMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
-            srcHost: ptr::null(),
-            srcDevice: from.0,
-            srcArray: ptr::null_mut(),
-            srcPitch: from.1,
-            dstXInBytes: 0,
-            dstY: 0,
-            dstMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
-            dstHost: ptr::null_mut(),
-            dstDevice: to.address(),
-            dstArray: ptr::null_mut(),
-            dstPitch: to_stride,
-            WidthInBytes: row_bytes,
-            Height: rows,
-        };
-        note(Way::OnCard, row_bytes.saturating_mul(rows));
-        // SAFETY: the target rows lie in `to` (checked above), the source rows by the caller's promise; the description is read during the call.
-        check("cuMemcpy2DAsync_v2", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.raw) })
+        note(Way::OnCard, planes.iter().map(|plane| plane.row_bytes.saturating_mul(plane.rows)).sum());
+        for plane in planes {
+            let copy = CUDA_MEMCPY2D {
+                srcXInBytes: 0,
+                srcY: 0,
+                srcMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+                srcHost: ptr::null(),
+                srcDevice: plane.from,
+                srcArray: ptr::null_mut(),
+                srcPitch: plane.from_stride,
+                dstXInBytes: 0,
+                dstY: 0,
+                dstMemoryType: CUmemorytype::CU_MEMORYTYPE_DEVICE,
+                dstHost: ptr::null_mut(),
+                dstDevice: to.address() + plane.to_offset as u64,
+                dstArray: ptr::null_mut(),
+                dstPitch: plane.to_stride,
+                WidthInBytes: plane.row_bytes,
+                Height: plane.rows,
+            };
+            // SAFETY: the target rows lie in `to` (checked above), the source rows by the caller's promise; the description is read during the call.
+            check("cuMemcpy2DAsync_v2", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.raw) })?;
+        }
+        Ok(())
     }
 
     /// Copies from one place of the device to another; returns before it is done.

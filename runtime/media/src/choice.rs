@@ -26,7 +26,8 @@ pub struct Chosen {
     pub reason: String,
 }
 
-/// Decides by a real attempt to open the device, not by what a header promises.
+/// Decides for frames in host memory, by a real attempt to open the device and not by what a header promises. Where frames are to lie on a card, a
+/// decoder is opened there: `NvdecDecoder`.
 ///
 /// # Errors
 /// [`MediaError::NoDevice`] when NVDEC was asked for and cannot be used: it never falls back silently.
@@ -35,12 +36,12 @@ pub fn choose(choice: DecoderChoice) -> Result<Chosen, MediaError> {
     match choice {
         DecoderChoice::Software => software("asked for".into()),
         DecoderChoice::Auto => match cuda_device() {
-            Ok(()) => software("pools of this build lie in host memory".into()),
+            Ok(()) => software("frames are asked for in host memory, NVDEC's lie on the card".into()),
             Err(why) => software(format!("no CUDA device: {why}")),
         },
         DecoderChoice::Nvdec => {
             let why = match cuda_device() {
-                Ok(()) => "pools of this build lie in host memory".into(),
+                Ok(()) => "its pictures lie on the card, and frames are asked for in host memory".into(),
                 Err(why) => format!("no CUDA device: {why}"),
             };
             Err(MediaError::NoDevice { decoder: "nvdec", why })

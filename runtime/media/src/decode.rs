@@ -46,6 +46,8 @@ pub enum Path {
     Converted,
     /// Made of one field, turned upright, or both.
     Transformed,
+    /// Decoded by NVDEC and copied once, on the card.
+    OnCard,
 }
 
 /// A picture, upright, in display order.
@@ -76,6 +78,8 @@ pub struct DecodeStats {
     pub converted: u64,
     /// Deinterlaced or rotated.
     pub transformed: u64,
+    /// Copied once on the card, from NVDEC's surface.
+    pub on_card: u64,
     /// Packets or pictures that the decoder refused.
     pub errors: u64,
     /// Pictures with filled-in parts.
@@ -256,6 +260,7 @@ impl<A: FrameAllocator> SoftwareDecoder<A> {
             Path::Copied => &mut self.stats.copied,
             Path::Converted => &mut self.stats.converted,
             Path::Transformed => &mut self.stats.transformed,
+            Path::OnCard => &mut self.stats.on_card,
         } += 1;
         Ok(Some(decoded))
     }

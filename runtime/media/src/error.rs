@@ -122,7 +122,9 @@ impl MediaError {
             Self::Silent { .. } => Some("check that the camera is on and reachable: `ffprobe ADDRESS` should show the stream".into()),
             Self::NoVideo { .. } => Some("give a file or stream that has video".into()),
             Self::NoCodec { .. } => Some("`ffmpeg -codecs` lists what it has; convert with `ffmpeg -i IN -c:v libx264 OUT.mp4`".into()),
-            Self::NoDevice { .. } => Some("set `DECODER: software`, or `auto` to take what the machine has".into()),
+            Self::NoDevice { .. } => {
+                Some("NVDEC needs `MEMORY: cuda` and a card that decodes the stream; `DECODER: software` or `auto` do without".into())
+            }
             Self::Card { source } => Some(source.hint().into()),
             Self::Read { .. } => Some("play the file with `ffmpeg -v error -i FILE -f null -` to see what is damaged".into()),
             Self::SlotTooSmall { .. } => Some("leave the slot size to the node, or raise it".into()),

@@ -6,7 +6,7 @@ use crate::frame::colour_of;
 use crate::nvdec_device::{NvdecDevice, find};
 use crate::{DecodeStats, DecoderOptions, MediaError, StreamInfo, VideoPacket};
 use ffmpeg_sys_next as sys;
-use gantry_cuda::DeviceSliceMut;
+use gantry_cuda::{CudaError, DeviceSliceMut, Rows};
 use gantry_frames::{Colour, Layout, PixelFormat};
 use std::ffi::c_int;
 use std::ptr::null;
@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 const EXTRA_SURFACES: c_int = 2;
 /// Errors of one packet after which the decoder is asked for the next one.
 const MAX_ERRORS_PER_PACKET: u32 = 64;
+/// `AV_HWACCEL_FLAG_UNSAFE_OUTPUT` of FFmpeg 6 and later, which otherwise copies each picture on the card before it is ours to copy. Unsafe for those
+/// who keep surfaces while they decode on; here each is copied and given back first. FFmpeg 5 gives surfaces as they are and ignores the flag.
+const UNSAFE_OUTPUT: c_int = 1 << 3;
 /// No picture was refused.
 const NONE: i32 = sys::AVPixelFormat::AV_PIX_FMT_NONE as i32;
 
@@ -31,6 +34,8 @@ pub struct NvdecDecoder {
     device: Arc<NvdecDevice>,
     codec: String,
     deinterlace: bool,
+    /// The frame has a picture that was given back by [`Surface::keep`].
+    has_picture: bool,
     stats: DecodeStats,
 }
 
@@ -93,6 +98,7 @@ impl NvdecDecoder {
             (*raw).pkt_timebase = ffi::NS;
             (*raw).thread_count = 1;
             (*raw).extra_hw_frames = EXTRA_SURFACES;
+            (*raw).hwaccel_flags |= UNSAFE_OUTPUT;
             (*raw).get_format = Some(on_the_card);
             (*raw).opaque = std::ptr::from_ref(&*refused).cast_mut().cast();
             (*raw).hw_device_ctx = device.reference()?;
@@ -107,6 +113,7 @@ impl NvdecDecoder {
             device: Arc::clone(device),
             codec: info.codec.clone(),
             deinterlace: options.deinterlace,
+            has_picture: false,
             stats: DecodeStats::default(),
         })
     }
@@ -120,7 +127,8 @@ impl NvdecDecoder {
     /// Takes one packet. Call [`NvdecDecoder::receive`] until it gives `None` before the next one. A packet that cannot be decoded is counted.
     ///
     /// # Errors
-    /// [`MediaError::NoDevice`] if the card does not decode this stream (its profile, depth or size, or no decoder is free); no memory.
+    /// [`MediaError::NoDevice`] if the card does not decode this stream (its profile, depth or size, or no decoder is free): nothing of the packet was
+    /// decoded then, and pictures of earlier ones still come out. [`MediaError::Card`] if the card has failed and with it all decoders of this process.
     pub fn send(&mut self, packet: &VideoPacket) -> Result<(), MediaError> {
         ffi::fill_packet(&self.packet, packet)?;
         // SAFETY: packet and context are valid; the decoder takes references of its own, so the packet is blanked after it.
@@ -147,6 +155,9 @@ impl NvdecDecoder {
     /// # Errors
     /// As [`NvdecDecoder::send`], and [`MediaError::NoDevice`] for an interlaced picture that is to become progressive.
     pub fn receive(&mut self) -> Result<Option<Surface<'_>>, MediaError> {
+        if std::mem::take(&mut self.has_picture) {
+            return Ok(Some(Surface { decoder: self }));
+        }
         for _ in 0..MAX_ERRORS_PER_PACKET {
             // SAFETY: context and frame are valid; receiving blanks the frame first, which gives the surface before back.
             let code = unsafe { sys::avcodec_receive_frame(self.context.ptr(), self.frame.ptr()) };
@@ -160,7 +171,7 @@ impl NvdecDecoder {
                     return Err(MediaError::NoDevice { decoder: "nvdec", why });
                 }
                 self.stats.frames += 1;
-                self.stats.copied += 1;
+                self.stats.on_card += 1;
                 self.stats.corrupt += u64::from(is_corrupt(self.raw()));
                 return Ok(Some(Surface { decoder: self }));
             }
@@ -179,17 +190,17 @@ impl NvdecDecoder {
         unsafe { &*self.frame.ptr() }
     }
 
+    /// What a failed packet costs: a damaged stream that packet alone, a card that has failed everything.
     fn judge(&mut self, code: c_int) -> Result<(), MediaError> {
-        let refused = self.refused.load(Ordering::Relaxed);
+        let refused = self.refused.swap(NONE, Ordering::Relaxed);
         if refused != NONE {
-            let why = format!("the card does not decode {} in {}", self.codec, crate::convert::name(refused));
+            let why = format!("the card does not decode {} in {}, or has no decoder free", self.codec, crate::convert::name(refused));
             return Err(MediaError::NoDevice { decoder: "nvdec", why });
-        }
-        if code == sys::AVERROR(sys::ENOMEM) {
-            return Err(MediaError::ffmpeg("decoding", code));
         }
         if code < 0 && code != sys::AVERROR_EOF {
             self.stats.errors += 1;
+            // FFmpeg says that something outside of it failed, and not what: the driver knows whether the context lives.
+            self.device.stream().synchronize().map_err(|source| MediaError::Card { source })?;
         }
         Ok(())
     }
@@ -223,6 +234,11 @@ impl Surface<'_> {
         Layout::packed(PixelFormat::Nv12, width, height, colour_of(frame)).map_err(|_| MediaError::Size { width, height })
     }
 
+    /// Gives the picture back: the next [`NvdecDecoder::receive`] has it again. For pictures that have outgrown their slots.
+    pub fn keep(self) {
+        self.decoder.has_picture = true;
+    }
+
     /// Copies the picture to the start of `slot` and waits for it: the surface is free again when this returns.
     ///
     /// # Errors
@@ -241,24 +257,32 @@ impl Surface<'_> {
             let why = format!("a picture in {} where one on the card was asked for", crate::convert::name(frame.format));
             return Err(MediaError::Ffmpeg { what: "decoding", why });
         }
-        for (index, plane) in image.planes().iter().enumerate() {
+        let rows = |(index, plane): (usize, &gantry_frames::Plane)| {
             let (row_bytes, rows) = image.format.plane_size(index, image.width, image.height);
-            let from = (frame.data[index].addr() as u64, usize::try_from(frame.linesize[index]).unwrap_or(0));
-            let mut to =
-                slot.part(plane.offset as usize, slot.len() - plane.offset as usize).map_err(|source| MediaError::Card { source })?;
-            // SAFETY: FFmpeg's surface has that many rows of NV12, in our context; it is kept until the copy is done, as the stream is waited for below.
-            let copied = unsafe { stream.copy_rows_from(from, &mut to, plane.stride as usize, row_bytes as usize, rows as usize) };
-            copied.map_err(|source| MediaError::Card { source })?;
-        }
-        stream.synchronize().map_err(|source| MediaError::Card { source })?;
+            Rows {
+                from: frame.data[index].addr() as u64,
+                from_stride: usize::try_from(frame.linesize[index]).unwrap_or(0),
+                to_offset: plane.offset as usize,
+                to_stride: plane.stride as usize,
+                row_bytes: row_bytes as usize,
+                rows: rows as usize,
+            }
+        };
+        let planes: Vec<Rows> = image.planes().iter().enumerate().map(rows).collect();
+        let card = |source: CudaError| MediaError::Card { source };
+        // SAFETY: FFmpeg's surface has those rows of NV12, in our context; it is kept until the copy is done, as the stream is waited for below.
+        unsafe { stream.copy_planes_from(&planes, slot) }.map_err(card)?;
+        stream.synchronize().map_err(card)?;
         Ok(layout)
     }
 }
 
 impl Drop for Surface<'_> {
     fn drop(&mut self) {
-        // SAFETY: a valid frame; its surface goes back to the decoder.
-        unsafe { sys::av_frame_unref(self.decoder.frame.ptr()) };
+        if !self.decoder.has_picture {
+            // SAFETY: a valid frame; its surface goes back to the decoder.
+            unsafe { sys::av_frame_unref(self.decoder.frame.ptr()) };
+        }
     }
 }
 

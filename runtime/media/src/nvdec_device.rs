@@ -24,9 +24,11 @@ impl NvdecDevice {
     /// Gives FFmpeg `context` and a stream of its own in it.
     ///
     /// # Errors
-    /// [`MediaError::Card`] if there is no stream, [`MediaError::NoDevice`] if FFmpeg does not load libcuda.
+    /// [`MediaError::Card`] if there is no stream, [`MediaError::NoDevice`] if NVIDIA's library is missing or FFmpeg does not load libcuda.
     pub fn open(context: &Context) -> Result<Self, MediaError> {
         ffi::quiet();
+        gantry_cuda::video_decoder()
+            .map_err(|error| MediaError::NoDevice { decoder: "nvdec", why: format!("{error} ({})", error.hint()) })?;
         let stream = Stream::new(context).map_err(|source| MediaError::Card { source })?;
         let refused = |why: String| MediaError::NoDevice { decoder: "nvdec", why };
         // SAFETY: plain allocator.

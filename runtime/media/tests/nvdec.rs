@@ -6,8 +6,12 @@ use gantry_media::{DecoderOptions, Demuxer, FrameReader, MediaError, NvdecDecode
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A clip of the tree, in a folder above this program (packed ones bring theirs) or where it was built.
 fn clip(name: &str) -> String {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clips")).join(name).display().to_string()
+    let (program, name) = (std::env::current_exe().unwrap(), PathBuf::from("tests/clips").join(name));
+    let tree = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let found = program.ancestors().chain([tree.as_path()]).map(|folder| folder.join(&name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("no {} above the program or in the tree", name.display())).display().to_string()
 }
 
 fn device() -> Option<(Context, Arc<NvdecDevice>)> {

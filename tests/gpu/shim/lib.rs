@@ -5,6 +5,8 @@
 //! work is done later than it is asked for; memory that is unmapped, freed or read-only cannot be written; the exporter cannot open its own IPC handle;
 //! memory of the legacy IPC must not be freed while somebody has it mapped (the process is aborted); a failed access spoils the context.
 //!
+//! It is `libnvcuvid.so.1`, too, for FFmpeg's decoders (video.rs).
+//!
 //! Kernels are Gantry's own, compiled for the host (runtime/kernels/shim): the code that is loaded is looked at and not run.
 //!
 //! What it cannot show is whether the driver does as documented, nor anything about speed.
@@ -12,7 +14,7 @@
 //! ```text
 //! GANTRY_SHIM_CARDS   bytes that make the UUIDs of the visible devices, as in `7,9`; default `7`
 //! GANTRY_SHIM_RUN     devices of one run share their memory, and nothing with other runs
-//! GANTRY_SHIM_LACKS   of `vmm-create,vmm-import,ipc-export,ipc-open`, those that are refused
+//! GANTRY_SHIM_LACKS   of `vmm-create,vmm-import,ipc-export,ipc-open,nvdec`, those that are refused
 //! ```
 #![allow(unsafe_code, non_snake_case)]
 #![allow(clippy::missing_safety_doc, missing_docs, reason = "each function has the contract that NVIDIA documents for the driver's")]
@@ -20,8 +22,10 @@
 mod card;
 mod events;
 mod kernels;
+mod legacy;
 mod memory;
 mod streams;
+mod video;
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_uint};
@@ -74,6 +78,7 @@ pub unsafe extern "C" fn cuGetErrorName(error: CUresult, name: *mut *const c_cha
         CUDA_ERROR_INVALID_HANDLE => c"CUDA_ERROR_INVALID_HANDLE",
         CUDA_ERROR_ILLEGAL_ADDRESS => c"CUDA_ERROR_ILLEGAL_ADDRESS",
         CUDA_ERROR_NOT_SUPPORTED => c"CUDA_ERROR_NOT_SUPPORTED",
+        CUDA_ERROR_UNKNOWN => c"CUDA_ERROR_UNKNOWN",
         _ => return CUDA_ERROR_INVALID_VALUE,
     };
     // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.

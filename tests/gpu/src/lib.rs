@@ -40,7 +40,7 @@ pub fn over_the_shim(filters: &[&str], environment: &[(&str, &str)]) {
     println!("{} tests passed over the driver shim", passed.unwrap_or_default());
 }
 
-/// Runs this program with `arguments` where `libcuda.so.1` is the shim.
+/// Runs this program with `arguments` where `libcuda.so.1` and `libnvcuvid.so.1` are the shim.
 ///
 /// # Panics
 /// If it cannot be started.
@@ -50,7 +50,9 @@ pub fn run_over_the_shim(arguments: &[&str], environment: &[(&str, &str)]) -> Ou
     let run = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let folder = std::env::temp_dir().join(format!("gantry-shim-{run}"));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    std::os::unix::fs::symlink(library(), folder.join("libcuda.so.1")).expect("a link to the shim");
+    for name in ["libcuda.so.1", "libnvcuvid.so.1"] {
+        std::os::unix::fs::symlink(library(), folder.join(name)).expect("a link to the shim");
+    }
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command
         .args(arguments)
