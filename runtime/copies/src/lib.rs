@@ -13,7 +13,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -46,10 +46,14 @@ pub struct Copies {
     pub on_card: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Results that came off a card, of any size: boxes, scores, texts, evidence ([`results`]). Not among the others.
+    pub results: u64,
+    /// Their bytes.
+    pub result_bytes: u64,
 }
 
 impl Copies {
-    /// Those that a graph declares a budget for: all that a CPU has a part in.
+    /// Those that a graph declares a budget for: all that a CPU has a part in, results left out.
     #[must_use]
     pub fn of_host(&self) -> u64 {
         self.on_host + self.to_card + self.from_card
@@ -60,6 +64,26 @@ static COUNTED: Mutex<BTreeMap<String, Copies>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
     static EDGE: RefCell<Cow<'static, str>> = const { RefCell::new(Cow::Borrowed("")) };
+    static FETCHES_RESULTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Until it is dropped this thread fetches results.
+#[must_use = "results are fetched for as long as this lives"]
+#[derive(Debug)]
+pub struct OnResults {
+    before: bool,
+}
+
+/// What this thread copies from a card from here on are results and not frames: boxes, scores, texts, the evidence picture of a reading. They are counted
+/// by themselves, however large or small.
+pub fn results() -> OnResults {
+    OnResults { before: FETCHES_RESULTS.replace(true) }
+}
+
+impl Drop for OnResults {
+    fn drop(&mut self) {
+        FETCHES_RESULTS.set(self.before);
+    }
 }
 
 /// Names the edge that this thread works on until it is dropped; the one named before is back then.
@@ -80,9 +104,11 @@ impl Drop for OnEdge {
     }
 }
 
-/// A copy of `bytes` bytes was made, or asked for; less than [`FRAME_BYTES`] are not counted. Without an edge it counts under the empty name.
+/// A copy of `bytes` bytes was made, or asked for; less than [`FRAME_BYTES`] are not counted unless they are [`results`]. Without an edge it counts
+/// under the empty name.
 pub fn note(way: Way, bytes: usize) {
-    if bytes < FRAME_BYTES {
+    let is_result = way == Way::FromCard && FETCHES_RESULTS.get();
+    if bytes < FRAME_BYTES && !is_result {
         return;
     }
     EDGE.with_borrow(|edge| {
@@ -91,6 +117,11 @@ pub fn note(way: Way, bytes: usize) {
             all.insert(edge.to_string(), Copies::default());
         }
         let Some(copies) = all.get_mut(&**edge) else { return };
+        if is_result {
+            copies.results += 1;
+            copies.result_bytes += bytes as u64;
+            return;
+        }
         copies.bytes += bytes as u64;
         *match way {
             Way::OnHost => &mut copies.on_host,
@@ -143,7 +174,18 @@ mod tests {
             }
             note(Way::OnCard, FRAME_BYTES);
         }
+        {
+            let _edge = edge("test/results");
+            let _results = results();
+            note(Way::FromCard, 4);
+            note(Way::FromCard, FRAME_BYTES);
+            // Not from the card: frames all the same.
+            note(Way::ToCard, FRAME_BYTES);
+        }
+        note(Way::FromCard, 4);
         let counted = counted();
+        let results = counted["test/results"];
+        assert_eq!((results.results, results.result_bytes, results.of_host()), (2, 4 + FRAME_BYTES as u64, 1));
         let frames = Copies { on_host: 1, on_card: 1, bytes: 2 * FRAME_BYTES as u64, ..Copies::default() };
         assert_eq!((counted["test/frames"], counted["test/frames"].of_host()), (frames, 1));
         assert_eq!((counted["test/inner"].to_card, counted["test/other"].from_card), (1, 1));

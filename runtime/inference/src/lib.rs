@@ -4,6 +4,7 @@
 //! - [`Detector`]: YOLO11/v8 exports (`[N, 4 + classes, anchors]`) and end-to-end exports (`[N, max_det, 6]`).
 //! - [`DeviceDetector`]: the same on pictures in a card's memory; only candidate boxes come to the host.
 //! - [`Reader`]: plate readers with a CTC head or with a fixed number of slots.
+//! - [`DeviceReader`]: the same on pictures in a card's memory; only the probabilities of characters come to the host.
 //! - [`yolo`], [`nms`], [`text`]: the arithmetic behind them, pure functions without files and clocks.
 //!
 //! The ONNX Runtime library is loaded when the first model is opened, see [`library`].
@@ -11,6 +12,7 @@
 mod aligned;
 mod bound;
 mod detector;
+mod device_reader;
 mod error;
 pub mod library;
 mod metadata;
@@ -26,6 +28,7 @@ pub mod yolo;
 
 pub use bound::{Bound, BoundOutput};
 pub use detector::{Detector, Selection};
+pub use device_reader::{DeviceReader, ReaderInput};
 pub use error::{LibraryError, ModelError};
 pub use model::{ElementType, ImageInput, ImageOrder, Model, ModelInfo, OutputView, TensorSpec};
 pub use nms::RawDetection;

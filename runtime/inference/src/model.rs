@@ -220,6 +220,18 @@ impl Model {
         Ok(Self { session, info, gpu: options.gpu })
     }
 
+    /// [`Model::open_with`] on a card's stream; whether its runs are recorded as a CUDA graph, which is tried first if `card` asks for it.
+    pub(crate) fn open_on_card(path: &Path, options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<(Self, bool), ModelError> {
+        match Self::open_with(path, options, card, shape) {
+            Ok(model) => Ok((model, card.graph)),
+            Err(error) if card.graph => {
+                tracing::warn!(%error, "the model cannot be recorded as a CUDA graph, its kernels are launched one by one");
+                Ok((Self::open_with(path, options, OnCard { graph: false, ..card }, shape)?, false))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn session(&self) -> &Session {
         &self.session
     }

@@ -50,18 +50,8 @@ impl DeviceDetector {
         let options = Options { gpu: kernels.context().device().index(), ..options.clone() };
         let name = described.info().input.name.clone();
         let shape = image.batch.is_none().then(|| (name.as_str(), image.dims(batch)));
-        let open = |graph: bool| {
-            let on_card = OnCard { stream: Some(queue.stream().address()), graph };
-            Model::open_with(path, &options, on_card, shape)
-        };
-        let (model, is_graph) = match open(options.cuda_graph) {
-            Ok(model) => (model, options.cuda_graph),
-            Err(error) if options.cuda_graph => {
-                tracing::warn!(%error, "the model cannot be recorded as a CUDA graph, its kernels are launched one by one");
-                (open(false)?, false)
-            }
-            Err(error) => return Err(error),
-        };
+        let on_card = OnCard { stream: Some(queue.stream().address()), graph: options.cuda_graph };
+        let (model, is_graph) = Model::open_on_card(path, &options, on_card, shape)?;
         let (output, shapes) = described.outputs(batch);
         let bound = model.bind(batch, &shapes)?;
         let bytes = batch * image.len() * described.info().element.size();
@@ -171,15 +161,24 @@ impl DeviceDetector {
 
     /// An output on the host.
     fn fetch(&self, output: &BoundOutput) -> Result<Vec<f32>, ModelError> {
-        let mut bytes = vec![0; output.byte_len()];
-        // SAFETY: the output lives as long as `bound` and has as many bytes.
-        let done = unsafe { self.queue.stream().download_from(output.address, &mut bytes) };
-        done.map_err(|e| driver(&self.model.info().path, "the output was not fetched", &e))?;
-        Ok(match output.element {
-            ElementType::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        })
+        // SAFETY: the output lives as long as `bound` and was written by a run that is done.
+        unsafe { fetch(self.queue.stream(), output) }.map_err(|e| driver(&self.model.info().path, "the output was not fetched", &e))
     }
+}
+
+/// An output's numbers, half precision widened, on the host; waits for the stream.
+///
+/// # Safety
+/// The output lies in memory of the stream's card that lives until this returns.
+pub(crate) unsafe fn fetch(stream: &Stream, output: &BoundOutput) -> Result<Vec<f32>, CudaError> {
+    let _results = gantry_copies::results();
+    let mut bytes = vec![0; output.byte_len()];
+    // SAFETY: the caller's promise; the output has as many bytes.
+    unsafe { stream.download_from(output.address, &mut bytes) }?;
+    Ok(match output.element {
+        ElementType::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+    })
 }
 
 /// `[pictures, 4 + classes, anchors]`; the head was told from it.
@@ -188,11 +187,11 @@ fn shape_of(output: &BoundOutput) -> DetectorOutput {
     DetectorOutput { pictures: axis(0), classes: axis(1).saturating_sub(4), anchors: axis(2), is_half: output.element == ElementType::F16 }
 }
 
-fn card(path: &Path, error: &KernelError) -> ModelError {
+pub(crate) fn card(path: &Path, error: &KernelError) -> ModelError {
     let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
     ModelError::Card { path: path.to_owned(), reason: format!("{error}{why}"), hint: error.hint() }
 }
 
-fn driver(path: &Path, what: &str, error: &CudaError) -> ModelError {
+pub(crate) fn driver(path: &Path, what: &str, error: &CudaError) -> ModelError {
     ModelError::Card { path: path.to_owned(), reason: format!("{what}: {error}"), hint: error.hint() }
 }

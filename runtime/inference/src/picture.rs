@@ -45,6 +45,18 @@ pub(crate) struct Fit {
     pub fill: u8,
 }
 
+impl Fit {
+    /// Width and height that a picture of size `from` gets in an input of size `to`.
+    pub fn size(self, (from_w, from_h): (usize, usize), (w, h): (usize, usize)) -> (usize, usize) {
+        if !self.keep_aspect {
+            return (w, h);
+        }
+        let ratio = (w as f64 / from_w as f64).min(h as f64 / from_h as f64);
+        let side = |from: usize, most: usize| ((from as f64 * ratio).round() as usize).clamp(1, most);
+        (side(from_w, w), side(from_h, h))
+    }
+}
+
 /// Memory of [`fit`], kept between pictures.
 #[derive(Debug, Default)]
 pub(crate) struct FitScratch {
@@ -67,11 +79,8 @@ pub fn prepare(picture: &Picture<'_>, input: &ImageInput, keep_aspect: bool, bgr
 pub(crate) fn fit(picture: &Picture<'_>, input: &ImageInput, fit: Fit, scratch: &mut FitScratch, out: &mut [u8]) {
     assert_eq!(out.len(), input.len(), "one picture of the model's input");
     let (from_w, from_h) = picture.size();
-    let (mut w, mut h) = (input.width, input.height);
+    let (w, h) = fit.size((from_w, from_h), (input.width, input.height));
     if fit.keep_aspect {
-        let ratio = (w as f64 / from_w as f64).min(h as f64 / from_h as f64);
-        w = ((from_w as f64 * ratio).round() as usize).clamp(1, w);
-        h = ((from_h as f64 * ratio).round() as usize).clamp(1, h);
         out.fill(fit.fill);
     }
     let place = Place { input, left: (input.width - w) / 2, top: (input.height - h) / 2, w };

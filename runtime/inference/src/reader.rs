@@ -32,6 +32,9 @@ pub struct Reader {
     head: Head,
     order: Order,
     output: usize,
+    /// Shapes of all outputs in the run that described it, of so many pictures.
+    shapes: Vec<Vec<usize>>,
+    described: usize,
     steps: usize,
     symbols: Vec<Option<char>>,
     fit: Fit,
@@ -41,6 +44,8 @@ pub struct Reader {
     input: AlignedBytes,
     scratch: FitScratch,
     rows: Vec<f32>,
+    /// The output of a run.
+    found: Vec<f32>,
 }
 
 impl Reader {
@@ -110,6 +115,8 @@ impl Reader {
             head,
             order,
             output,
+            shapes,
+            described: n,
             steps,
             symbols,
             fit: Fit { keep_aspect, bgr: color.eq_ignore_ascii_case("bgr"), fill: 114 },
@@ -119,6 +126,7 @@ impl Reader {
             input: AlignedBytes::default(),
             scratch: FitScratch::default(),
             rows: Vec::new(),
+            found: Vec::new(),
         })
     }
 
@@ -126,6 +134,53 @@ impl Reader {
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
         self.model.info()
+    }
+
+    /// How pictures are brought into the input.
+    pub(crate) fn fit(&self) -> Fit {
+        self.fit
+    }
+
+    /// Which output has the characters, and the shapes of all in runs of `pictures` pictures.
+    pub(crate) fn outputs(&self, pictures: usize) -> (usize, Vec<Vec<usize>>) {
+        let axis = if self.order == Order::StepsFirst { 1 } else { 0 };
+        let of_run = |(i, shape): (usize, &Vec<usize>)| {
+            let mut shape = shape.clone();
+            // Other outputs are told by their first axis alone.
+            if let Some(n) = shape.get_mut(if i == self.output { axis } else { 0 }).filter(|n| **n == self.described) {
+                *n = pictures;
+            }
+            shape
+        };
+        (self.output, self.shapes.iter().enumerate().map(of_run).collect())
+    }
+
+    /// The number that a grey level is in the input: its bits, and how many bytes it has.
+    pub(crate) fn number(&self, level: u8) -> (u32, usize) {
+        let value = (f32::from(level) / 255.0 - self.mean) / self.deviation;
+        match self.info().element {
+            ElementType::U8 => (level.into(), 1),
+            ElementType::F16 => (f16::from_f32(value).to_bits().into(), 2),
+            ElementType::F32 => (value.to_bits(), 4),
+        }
+    }
+
+    /// The texts of the first `count` pictures in the output of a run of `batch`.
+    pub(crate) fn texts(&mut self, output: &[f32], batch: usize, count: usize, top_k: usize, reads: &mut Vec<TextRead>) {
+        for index in 0..count {
+            gather(output, self.order, (batch, self.steps, self.symbols.len()), index, &mut self.rows);
+            self.rows.chunks_exact_mut(self.symbols.len()).for_each(normalise);
+            reads.push(match self.head {
+                Head::Ctc => ctc_greedy(&self.rows, &self.symbols, top_k),
+                Head::Slots => slots(&self.rows, &self.symbols, top_k),
+            });
+        }
+    }
+
+    /// The input of a run of `batch` pictures: as many bytes as the model takes; places without a picture are black.
+    pub fn input(&mut self, pictures: &[Picture<'_>], batch: usize) -> &[u8] {
+        self.fill(pictures, batch);
+        if self.info().element == ElementType::U8 { &self.pictures } else { self.input.bytes() }
     }
 
     /// The characters it can read, in the order of its classes.
@@ -146,19 +201,15 @@ impl Reader {
         let batch = self.info().image.batch.unwrap_or(open);
         for chunk in pictures.chunks(batch.max(1)) {
             self.fill(chunk, batch);
-            let (head, order, output, steps) = (self.head, self.order, self.output, self.steps);
-            let (symbols, rows) = (&self.symbols, &mut self.rows);
             let input = if self.model.info().element == ElementType::U8 { &self.pictures } else { self.input.bytes() };
+            let mut found = std::mem::take(&mut self.found);
+            let output = self.output;
             self.model.run(input, batch, |outputs| {
-                for index in 0..chunk.len() {
-                    gather(&outputs[output].data, order, (batch, steps, symbols.len()), index, rows);
-                    rows.chunks_exact_mut(symbols.len()).for_each(normalise);
-                    reads.push(match head {
-                        Head::Ctc => ctc_greedy(rows, symbols, top_k),
-                        Head::Slots => slots(rows, symbols, top_k),
-                    });
-                }
+                found.clear();
+                found.extend_from_slice(&outputs[output].data);
             })?;
+            self.texts(&found, batch, chunk.len(), top_k, &mut reads);
+            self.found = found;
         }
         Ok(reads)
     }

@@ -5,6 +5,7 @@
 #include "axes.cu"
 #include "crop.cu"
 #include "detect.cu"
+#include "input.cu"
 #include "measure.cu"
 #include "operators.cu"
 #include "resample.cu"
@@ -167,6 +168,7 @@ const Known KERNELS[] = {
     WITH_BARRIER(MeasureBatch, legibilities),
     WITH_BARRIER(MeasureBatch, slants),
     STRAIGHT(CandidateBatch, candidates),
+    STRAIGHT(LevelBatch, levels),
 };
 }
 

@@ -91,9 +91,17 @@ pub enum KernelError {
 }
 
 impl KernelError {
-    pub(crate) fn cuda(what: impl Into<String>) -> impl FnOnce(CudaError) -> Self {
+    /// What the driver refused, with what was tried.
+    pub fn cuda(what: impl Into<String>) -> impl FnOnce(CudaError) -> Self {
         let what = what.into();
         move |source| Self::Cuda { what, source }
+    }
+
+    /// The error with its cause.
+    #[must_use]
+    pub fn full(&self) -> String {
+        let why = std::error::Error::source(self).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{self}{why}")
     }
 
     /// What the person at the machine can do about it.

@@ -5,8 +5,9 @@ use gantry_images::{Letterbox, Window};
 
 use crate::measure::Measured;
 use crate::{
-    Candidate, Cut, DetectorOutput, DeviceFrame, DeviceGrey, DeviceGreyMut, GreyView, KernelError, Kernels, Launch, Look, Operator, Region,
-    Scale, Scratch, SlantJob, TensorFormat, candidates, cut, grey_from_rgb, legibility, operate, resize_grey, scale, slants,
+    Candidate, Cut, DetectorOutput, DeviceFrame, DeviceGrey, DeviceGreyMut, GreyView, KernelError, Kernels, Launch, LevelFormat, Look,
+    Operator, Region, Scale, Scratch, SlantJob, TensorFormat, candidates, cut, grey_from_rgb, legibility, levels, operate, resize_grey,
+    scale, slants,
 };
 
 /// Scratch grows in steps of this, so that a slightly larger batch does not allocate again.
@@ -113,6 +114,22 @@ impl Queue {
         self.run(|scratch| resize_grey(&plan, scratch))
     }
 
+    /// Turns `pictures` grey pictures of `format.pixels` bytes, one after the other in `from`, into the numbers of a model's input.
+    ///
+    /// # Errors
+    /// As [`levels`], and what the driver says.
+    pub fn levels(
+        &mut self,
+        from: &DeviceSlice<'_>,
+        pictures: usize,
+        format: &LevelFormat,
+        out: &mut DeviceSliceMut<'_>,
+    ) -> Result<(), KernelError> {
+        self.own(&[*from, out.as_slice()])?;
+        let (from, out) = (Region::from(from), Region::from(&*out));
+        self.run(|_| levels(from, pictures, format, out))
+    }
+
     /// Runs an operator on crops.
     ///
     /// # Errors
@@ -180,6 +197,7 @@ impl Queue {
             // SAFETY: the output by the caller's promise; counts and candidates lie in scratch.
             unsafe { self.launch(&launch) }?;
         }
+        let _results = gantry_copies::results();
         let mut counts = vec![0u32; shape.pictures];
         self.stream.download(&counts_on_card.as_slice(), bytemuck::cast_slice_mut(&mut counts)).map_err(not_fetched())?;
         let fetch = |(picture, count): (usize, &u32)| {
@@ -218,6 +236,7 @@ impl Queue {
         if bytes.is_empty() {
             return Ok(());
         }
+        let _results = gantry_copies::results();
         // The results are the first thing in scratch.
         let len = bytes.len();
         self.run(|scratch| {

@@ -17,11 +17,13 @@ pub enum Source {
     Measure,
     /// Outputs of detectors.
     Detect,
+    /// Inputs of readers.
+    Input,
 }
 
 impl Source {
     /// All texts.
-    pub const ALL: [Self; 6] = [Self::Axes, Self::Resample, Self::Crop, Self::Operators, Self::Measure, Self::Detect];
+    pub const ALL: [Self; 7] = [Self::Axes, Self::Resample, Self::Crop, Self::Operators, Self::Measure, Self::Detect, Self::Input];
     /// What they include.
     pub const HEADERS: [(&'static str, &'static str); 1] = [("common.cuh", include_str!("../cuda/common.cuh"))];
     /// How they are compiled: contraction would round differently than the CPU does.
@@ -37,6 +39,7 @@ impl Source {
             Self::Operators => "operators.cu",
             Self::Measure => "measure.cu",
             Self::Detect => "detect.cu",
+            Self::Input => "input.cu",
         }
     }
 
@@ -50,6 +53,7 @@ impl Source {
             Self::Operators => include_str!("../cuda/operators.cu"),
             Self::Measure => include_str!("../cuda/measure.cu"),
             Self::Detect => include_str!("../cuda/detect.cu"),
+            Self::Input => include_str!("../cuda/input.cu"),
         }
     }
 
@@ -108,4 +112,5 @@ kernels! {
     Legibilities c"legibilities" Measure "Legibility of crops.",
     Slants c"slants" Measure "Slope of the lines of crops.",
     Candidates c"candidates" Detect "Anchors of a detector that score enough.",
+    Levels c"levels" Input "Grey levels to numbers of a model.",
 }

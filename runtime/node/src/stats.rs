@@ -77,12 +77,18 @@ pub struct CopyStats {
     pub on_card: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// Results that came off a card, of any size: boxes, scores, texts, evidence; no part of a graph's budget.
+    #[serde(default)]
+    pub results: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub result_bytes: u64,
 }
 
 impl From<gantry_copies::Copies> for CopyStats {
     fn from(copies: gantry_copies::Copies) -> Self {
-        let gantry_copies::Copies { on_host, to_card, from_card, on_card, bytes } = copies;
-        Self { on_host, to_card, from_card, on_card, bytes }
+        let gantry_copies::Copies { on_host, to_card, from_card, on_card, bytes, results, result_bytes } = copies;
+        Self { on_host, to_card, from_card, on_card, bytes, results, result_bytes }
     }
 }
 
