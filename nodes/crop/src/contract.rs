@@ -2,8 +2,10 @@
 
 use gantry_contract::*;
 
+const MEMORY: &[Text] = &[text("host"), text("cuda")];
+
 const INPUTS: &[Port] = &[
-    input("frames", "frames/v1", Arity::Many, "handles of full-size I420 or NV12 pictures, one edge per `decode`").holding(1),
+    input("frames", "frames/v1", Arity::Many, "handles of full-size I420 or NV12 pictures, one edge per `decode`").holding(1).uploading(),
     input("tracks", "tracks/v1", Arity::Many, "tracks of the same frames; may come later than the frame"),
 ];
 
@@ -32,6 +34,12 @@ const PARAMS: &[Param] = &[
     int_param("max_height_px", "px", 8, 1024, 160, "a higher crop is scaled down to this"),
     bool_param("rectify", true, "level the lines of a slanted plate where the slope is clear").live(),
     int_param("jpeg_quality", "", 1, 100, 85, "quality of the evidence picture").live(),
+    choice_param(
+        "memory",
+        MEMORY,
+        "host",
+        "where crops lie; `cuda`: on the card, cut there from frames of the card; plates of frames of the host are cut first and uploaded small",
+    ),
     int_param("pool_slots", "slots", 4, 4096, 96, "slots of the output's pool; one frame gives at most half as many crops"),
 ];
 

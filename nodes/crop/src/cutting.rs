@@ -1,6 +1,7 @@
 //! One plate from frame to slot.
 
 use crate::geometry::{Sizes, levelled, target, window};
+use gantry_frames::Layout;
 use gantry_images::{
     Cutter, Gray, LegibilityScratch, Rgb, Shear, SlantScratch, Yuv, encode_jpeg, estimate_slant, gray_from_rgb, legibility,
 };
@@ -17,12 +18,48 @@ const MIN_GAIN: f32 = 1.3;
 /// How a plate is cut; decided before the slot is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
-    window: gantry_images::Window,
-    slope: f64,
+    pub(crate) window: gantry_images::Window,
+    pub(crate) slope: f64,
     /// Width of the crop in px.
     pub width: usize,
     /// Height of the crop in px.
     pub height: usize,
+}
+
+impl Plan {
+    /// For a plate with its margin, whose lines have that slope.
+    pub(crate) fn of(cut: gantry_images::Window, slope: f64, sizes: &Sizes) -> Self {
+        let cut = if slope == 0.0 { cut } else { levelled(&cut, slope) };
+        let (width, height) = target(&cut, sizes);
+        Self { window: cut, slope, width, height }
+    }
+
+    /// RGB in a slot.
+    ///
+    /// # Errors
+    /// A size that no picture has.
+    pub fn layout(&self) -> Result<Layout, Fault> {
+        Ok(Layout::rgb8(self.width as u32, self.height as u32)?)
+    }
+
+    /// Bytes from row to row there.
+    ///
+    /// # Errors
+    /// As [`Plan::layout`].
+    pub fn stride(&self) -> Result<usize, Fault> {
+        Ok(self.layout()?.as_image().map_or(0, |image| image.planes()[0].stride as usize))
+    }
+}
+
+/// Width and height of the picture that the slope of a window is estimated from, in px.
+pub(crate) fn slant_size(cut: &gantry_images::Window) -> (usize, usize) {
+    let height = SLANT_HEIGHT.min(cut.height.round() as usize).max(1);
+    (((cut.width * height as f64 / cut.height).round() as usize).clamp(1, 8 * height), height)
+}
+
+/// A slope, or 0 where it is too small to matter or the lines do not bear it out.
+pub(crate) fn trusted(slope: f32, gain: f32) -> f64 {
+    if gain >= MIN_GAIN && f64::from(slope.abs()) >= MIN_SLOPE { f64::from(slope) } else { 0.0 }
 }
 
 /// Scratch of all steps.
@@ -37,25 +74,17 @@ pub struct Cutting {
 impl Cutting {
     /// Looks at the plate and decides what to cut. `plate` is in pixels of `frame`.
     pub fn plan(&mut self, frame: &Yuv<'_>, plate: &BoxXyxy, sizes: &Sizes, rectify: bool) -> Plan {
-        let mut cut = window(plate, sizes.margin);
+        let cut = window(plate, sizes.margin);
         let slope = if rectify { self.slope(frame, &cut) } else { 0.0 };
-        if slope != 0.0 {
-            cut = levelled(&cut, slope);
-        }
-        let (width, height) = target(&cut, sizes);
-        Plan { window: cut, slope, width, height }
+        Plan::of(cut, slope, sizes)
     }
 
     fn slope(&mut self, frame: &Yuv<'_>, cut: &gantry_images::Window) -> f64 {
-        let height = SLANT_HEIGHT.min(cut.height.round() as usize).max(1);
-        let width = ((cut.width * height as f64 / cut.height).round() as usize).clamp(1, 8 * height);
+        let (width, height) = slant_size(cut);
         self.grey.resize(width * height, 0);
         self.cutter.luma(frame, cut, width, height, &mut self.grey);
         let Ok(picture) = Gray::new(&self.grey, width, height, width) else { return 0.0 };
-        match estimate_slant(&mut self.slant, &picture) {
-            Some(s) if s.gain >= MIN_GAIN && f64::from(s.slope.abs()) >= MIN_SLOPE => f64::from(s.slope),
-            _ => 0.0,
-        }
+        estimate_slant(&mut self.slant, &picture).map_or(0.0, |s| trusted(s.slope, s.gain))
     }
 
     /// Cuts into `out`, RGB rows `stride` bytes apart; returns the legibility.

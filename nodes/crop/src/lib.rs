@@ -7,6 +7,10 @@
 //! track so far, or of a plate that has become much wider, travels along as a JPEG: the evidence. A frame without a plate to
 //! read is given back without being looked at.
 //!
+//! With `MEMORY: cuda` all of that is done on the card, with the same bytes: the plates of a frame are cut in one batch, crops stay there for `enhance`, and
+//! only scores and the evidence's pixels come to the host (`results` of `copies` in the statistics). A frame in host memory, of a camera that `decode`
+//! decodes in software, is cut on the CPU, and its crops are uploaded.
+//!
 //! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing.
 //!
 //! ```yaml
@@ -20,6 +24,7 @@
 //!   env: { MIN_TRACK_FRAMES: 5, MIN_PLATE_CONFIDENCE: 0.75 }
 //! ```
 
+mod card;
 mod contract;
 pub mod cutting;
 pub mod gate;
@@ -28,9 +33,13 @@ pub mod pairing;
 
 pub use contract::CONTRACT;
 
-use cutting::Cutting;
-use gantry_frames::{AcquireError, Client, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag};
+use card::OnCard;
+use cutting::{Cutting, Plan};
+use gantry_frames::{
+    AcquireError, Acquired, Client, DrainError, FrameMeta, Handle, Layout, Loaned, Memory, Mode, Pool, SourceName, StopFlag,
+};
 use gantry_images::{Transform, Yuv};
+use gantry_kernels::DeviceFrame;
 use gantry_messages::{BoxXyxy, CropsRow, FrameRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gate::{Gate, Limits};
@@ -54,6 +63,7 @@ pub struct Params {
     pub max_height_px: usize,
     pub rectify: bool,
     pub jpeg_quality: u8,
+    pub memory: String,
     pub pool_slots: u32,
 }
 
@@ -90,6 +100,7 @@ pub struct Crop {
     stop: StopFlag,
     cameras: BTreeMap<String, Camera>,
     cutting: Cutting,
+    on_card: Option<OnCard>,
     rows: Vec<CropsRow>,
     used: Vec<Handle>,
 }
@@ -113,9 +124,15 @@ impl Stage for Crop {
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         check(&params)?;
         let largest = Layout::rgb8((params.max_height_px * MAX_ASPECT) as u32, params.max_height_px as u32)?;
+        let memory = if params.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let on_card = if params.memory == "cuda" { Some(OnCard::open(&memory)?) } else { None };
         Ok(Self {
-            pool: context.pool("crops", params.pool_slots, largest.byte_len())?,
-            client: context.client(1)?,
+            pool: match &on_card {
+                Some(_) => context.pool_in("crops", params.pool_slots, largest.byte_len(), 0, &memory)?,
+                None => context.pool("crops", params.pool_slots, largest.byte_len())?,
+            },
+            client: context.client_on(1, &memory)?,
+            on_card,
             mode: context.mode,
             stop: context.stop.clone(),
             cameras: BTreeMap::new(),
@@ -219,8 +236,7 @@ impl Crop {
     }
 
     fn read(&mut self, frame: &FrameRow, tracks: &TracksRow, out: &mut Outputs) -> Result<Result<CropsRow, Stopped>, Fault> {
-        let (limits, sizes) = (self.params.limits(), self.params.sizes());
-        let (rectify, quality) = (self.params.rectify, self.params.jpeg_quality);
+        let (limits, quality) = (self.params.limits(), self.params.jpeg_quality);
         let mut row = empty(tracks);
         let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
         let mut wanted: Vec<_> = tracks.tracks.iter().filter_map(|t| Some((t, gate.admit(&limits, tracks.frame, t)?))).collect();
@@ -246,11 +262,6 @@ impl Crop {
             }
             Err(e) => return Err(e.into()),
         };
-        let image = picture
-            .layout()
-            .as_image()
-            .ok_or_else(|| Fault::new("the frame is a tensor").hint("connect the output `frames` of `decode`"))?;
-        let yuv = Yuv::of(image, picture.bytes())?;
         let source_from_frame =
             Transform { scale_x: frame.scale_x, scale_y: frame.scale_y, offset_x: frame.offset_x, offset_y: frame.offset_y };
         let meta = FrameMeta {
@@ -260,17 +271,36 @@ impl Crop {
             captured_ns: tracks.captured_ns,
             ..FrameMeta::default()
         };
-        for (track, plate) in wanted {
-            let Some(mut slot) = self.slot(out)? else { return Ok(Err(Stopped)) };
+        let in_frame = |plate: &BoxXyxy| {
             let ((x0, y0), (x1, y1)) = (source_from_frame.invert(plate.x0, plate.y0), source_from_frame.invert(plate.x1, plate.y1));
-            let plan = self.cutting.plan(&yuv, &BoxXyxy::new(x0, y0, x1, y1), &sizes, rectify);
-            let layout = Layout::rgb8(plan.width as u32, plan.height as u32)?;
-            let stride = layout.as_image().map_or(0, |i| i.planes()[0].stride as usize);
-            let legibility = self.cutting.cut(&yuv, &plan, slot.bytes_mut(), stride)?;
+            BoxXyxy::new(x0, y0, x1, y1)
+        };
+        let plates: Vec<BoxXyxy> = wanted.iter().map(|(_, plate)| in_frame(plate)).collect();
+        let mut slots = Vec::with_capacity(plates.len());
+        for _ in &plates {
+            let Some(slot) = self.slot(out)? else { return Ok(Err(Stopped)) };
+            slots.push(slot);
+        }
+        let cuts = self.cut(&picture, &plates, &mut slots)?;
+        drop(picture);
+        for (((track, plate), mut slot), (plan, legibility)) in wanted.into_iter().zip(slots).zip(cuts) {
             let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
             let is_evidence = gate.is_evidence(track.track_id, legibility, plate.width());
-            let evidence = if is_evidence { self.cutting.evidence(&plan, slot.bytes_mut(), stride, quality)? } else { Vec::new() };
-            let published = slot.fill(layout)?.publish(&meta);
+            let evidence = if is_evidence {
+                let stride = plan.stride()?;
+                let pixels: &[u8] = match &mut self.on_card {
+                    Some(card) => card.fetch(&plan, &mut slot)?,
+                    None => slot.bytes_mut(),
+                };
+                self.cutting.evidence(&plan, pixels, stride, quality)?
+            } else {
+                Vec::new()
+            };
+            let filled = match &self.on_card {
+                Some(card) => card.fill(slot, plan.layout()?)?,
+                None => slot.fill(plan.layout()?)?,
+            };
+            let published = filled.publish(&meta);
             row.crops.push(gantry_messages::Crop {
                 track_id: track.track_id,
                 bbox_in_source: plate,
@@ -285,6 +315,29 @@ impl Crop {
         }
         out.count("crops", row.crops.len() as u64);
         Ok(Ok(row))
+    }
+
+    /// Cuts each plate of a frame, in its pixels, into the slot of the same index; with how legible it is.
+    fn cut(&mut self, picture: &Acquired, plates: &[BoxXyxy], slots: &mut [Loaned]) -> Result<Vec<(Plan, f32)>, Fault> {
+        let (sizes, rectify) = (self.params.sizes(), self.params.rectify);
+        let layout = picture
+            .layout()
+            .as_image()
+            .ok_or_else(|| Fault::new("the frame is a tensor").hint("connect the output `frames` of `decode`"))?;
+        if let (Some(card), Some(pixels)) = (&mut self.on_card, picture.device()) {
+            return card.cut(DeviceFrame { layout, pixels }, plates, &sizes, rectify, slots);
+        }
+        let yuv = Yuv::of(layout, picture.bytes())?;
+        let mut cuts = Vec::with_capacity(plates.len());
+        for (plate, slot) in plates.iter().zip(slots) {
+            let plan = self.cutting.plan(&yuv, plate, &sizes, rectify);
+            let legibility = match &mut self.on_card {
+                Some(card) => card.cut_on_host(&mut self.cutting, &yuv, &plan, slot)?,
+                None => self.cutting.cut(&yuv, &plan, slot.bytes_mut(), plan.stride()?)?,
+            };
+            cuts.push((plan, legibility));
+        }
+        Ok(cuts)
     }
 
     /// A slot; what is finished goes out before a wait, the reader may need it to free one.

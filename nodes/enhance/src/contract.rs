@@ -4,6 +4,8 @@ use gantry_contract::*;
 
 const OPERATORS: &[Text] = &[text("clahe"), text("equalize"), text("adaptive_threshold"), text("morphology"), text("sharpen")];
 
+const MEMORY: &[Text] = &[text("host"), text("cuda")];
+
 const INPUTS: &[Port] = &[input("crops", "crops/v1", Arity::Many, "handles of RGB8 crops").holding(1)];
 
 const OUTPUTS: &[Port] = &[output(
@@ -22,6 +24,12 @@ const PARAMS: &[Param] = &[
     text_param("options", None, "options of operators: `clahe.clip_limit=3;sharpen.amount=0.8`"),
     int_param("full_crops", "crops", 0, 100_000, 4, "first crops of a track that get every operator"),
     int_param("operators_per_crop", "operators", 0, 64, 2, "operators on each later crop, in turn; 0: all of them"),
+    choice_param(
+        "memory",
+        MEMORY,
+        "host",
+        "where crops and variants lie; `cuda`: on the card, where the shipped operators are kernels that give the same bytes",
+    ),
     int_param("max_crop_pixels", "px", 1024, 4_194_304, 153_600, "largest crop, width times height: the size of a slot follows from it"),
     int_param("pool_slots", "slots", 4, 4096, 96, "slots of the output's pool"),
 ];

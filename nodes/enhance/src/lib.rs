@@ -14,17 +14,25 @@
 //! The first `full_crops` crops of a track get every operator; later ones, which hardly differ from them, `operators_per_crop` of
 //! them in turn.
 //!
+//! With `MEMORY: cuda` the crops of a message lie on the card and are done together there, by kernels that give the bytes of the shipped operators'
+//! libraries with the same options; other operators run on the CPU alone.
+//!
 //! An operator that returns an error or panics ends this node with an error that names it; one that breaks memory takes the
 //! node's process with it, which the rest of the graph survives.
 
+mod card;
 mod contract;
+pub mod kernels;
 pub mod operators;
 mod turns;
 
 pub use contract::CONTRACT;
 pub use turns::Turns;
 
-use gantry_frames::{AcquireError, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Mode, Pool, SourceName, StopFlag};
+use card::{Item, OnCard, TOGETHER};
+use gantry_frames::{
+    AcquireError, Acquired, Client, DType, DrainError, FrameMeta, Handle, Layout, Loaned, Memory, Mode, Pool, SourceName, StopFlag,
+};
 use gantry_images::{Rgb, gray_from_rgb};
 use gantry_messages::{Crop, CropsRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
@@ -43,6 +51,7 @@ pub struct Params {
     pub options: Option<String>,
     pub full_crops: u64,
     pub operators_per_crop: usize,
+    pub memory: String,
     pub max_crop_pixels: u64,
     pub pool_slots: u32,
 }
@@ -58,6 +67,7 @@ impl Params {
 /// The node.
 pub struct Enhance {
     operators: Vec<Instance>,
+    on_card: Option<OnCard>,
     names: Vec<String>,
     turns: Turns,
     max_crop_pixels: u64,
@@ -76,11 +86,23 @@ impl Stage for Enhance {
 
     fn open(p: Params, context: &Context) -> Result<Self, Fault> {
         let folders = operators::folders(p.operator_path.as_deref())?;
-        let operators = operators::load(&p.operators, &folders, p.options.as_deref().unwrap_or_default())?;
+        let options = p.options.as_deref().unwrap_or_default();
+        // Loaded for the card, too: the libraries say which options there are.
+        let operators = operators::load(&p.operators, &folders, options)?;
+        let memory = if p.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let on_card = match p.memory.as_str() {
+            "cuda" => Some(OnCard::open(&memory, &operators, &operators::split_options(options, &p.operators)?)?),
+            _ => None,
+        };
+        let slot_bytes = p.max_crop_pixels * (1 + operators.len() as u64);
         let turns = p.turns(operators.len());
         Ok(Self {
-            pool: context.pool("crops", p.pool_slots, p.max_crop_pixels * (1 + operators.len() as u64))?,
-            client: context.client(1)?,
+            pool: match &on_card {
+                Some(_) => context.pool_in("crops", p.pool_slots, slot_bytes, 0, &memory)?,
+                None => context.pool("crops", p.pool_slots, slot_bytes)?,
+            },
+            client: context.client_on(if on_card.is_some() { TOGETHER as u32 } else { 1 }, &memory)?,
+            on_card,
             mode: context.mode,
             stop: context.stop.clone(),
             operators,
@@ -104,6 +126,12 @@ impl Stage for Enhance {
                     self.most_crops
                 ))
                 .hint("raise `POOL_SLOTS` to that of `crop`"));
+            }
+            if self.on_card.is_some() {
+                let Some(mut handles) = self.enhance_on_card(&mut row, out)? else { return Ok(()) };
+                self.rows.push(row);
+                self.used.append(&mut handles);
+                continue;
             }
             let mut handles = Vec::with_capacity(row.crops.len());
             let mut kept = Vec::with_capacity(row.crops.len());
@@ -139,12 +167,7 @@ impl Stage for Enhance {
 impl Enhance {
     /// Fills `slot` with the variants of `crop`; `false` if the crop was overwritten in live mode.
     fn enhance(&mut self, row: &CropsRow, crop: &mut Crop, mut slot: Loaned) -> Result<bool, Fault> {
-        let frame = match self.client.acquire(&Handle::from_bytes(crop.handle)) {
-            Ok(frame) => frame,
-            Err(AcquireError::Stale { .. }) => return Ok(false),
-            Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => return Ok(false),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(frame) = self.acquire(crop)? else { return Ok(false) };
         let image = frame
             .layout()
             .as_image()
@@ -152,10 +175,7 @@ impl Enhance {
         let rgb = Rgb::of(image, frame.bytes())?;
         let (w, h) = (rgb.width, rgb.height);
         let area = w * h;
-        if area as u64 > self.max_crop_pixels {
-            return Err(Fault::new(format!("crop of {w}x{h} has {area} px, `max_crop_pixels` is {}", self.max_crop_pixels))
-                .hint(format!("set `MAX_CROP_PIXELS` to {} (6 times the square of `crop`'s `MAX_HEIGHT_PX`)", area.next_power_of_two())));
-        }
+        self.check_size(w, h)?;
         let chosen = self.turns.next(&row.source, row.frame, crop.track_id);
         let pictures = 1 + chosen.len();
         let bytes = slot.bytes_mut().get_mut(..area * pictures).ok_or_else(|| Fault::new("slot is too short for the variants"))?;
@@ -172,16 +192,64 @@ impl Enhance {
                 .run(&original, &mut PictureMut::new(variant, w, h, w)?)
                 .map_err(|e| Fault::from(e).hint(format!("take `{}` out of `OPERATORS` or repair it", operator.name())))?;
         }
-        let meta = FrameMeta {
-            source: SourceName::new(&row.source)?,
-            frame: row.frame,
-            pts_ns: row.pts_ns,
-            captured_ns: row.captured_ns,
-            ..FrameMeta::default()
-        };
         let layout = Layout::tensor(DType::U8, &[pictures as u32, h as u32, w as u32])?;
-        crop.handle = *slot.fill(layout)?.publish(&meta).handle.as_bytes();
+        crop.handle = *slot.fill(layout)?.publish(&meta_of(row)?).handle.as_bytes();
         Ok(true)
+    }
+
+    /// As `enhance`, for the crops of a row, several at once; their handles, or `None` if the node is to stop.
+    fn enhance_on_card(&mut self, row: &mut CropsRow, out: &mut Outputs) -> Result<Option<Vec<Handle>>, Fault> {
+        let (meta, mut handles) = (meta_of(row)?, Vec::with_capacity(row.crops.len()));
+        let mut crops = std::mem::take(&mut row.crops).into_iter().peekable();
+        while crops.peek().is_some() {
+            let (mut items, mut layouts, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+            for mut crop in crops.by_ref().take(TOGETHER) {
+                let Some(slot) = self.slot(out)? else { return Ok(None) };
+                handles.push(Handle::from_bytes(crop.handle));
+                let place = format!("camera `{}`, frame {}, track {}", row.source, row.frame, crop.track_id);
+                let Some(frame) = self.acquire(&crop).map_err(|fault| fault.context(place.clone()))? else {
+                    out.count("crops_stale", 1);
+                    continue;
+                };
+                let (w, h, _) = card::size_of(&frame).map_err(|fault| fault.context(place.clone()))?;
+                self.check_size(w as usize, h as usize).map_err(|fault| fault.context(place))?;
+                let chosen = self.turns.next(&row.source, row.frame, crop.track_id).to_vec();
+                layouts.push(Layout::tensor(DType::U8, &[1 + chosen.len() as u32, h, w])?);
+                crop.variants.clear();
+                crop.variants.push("original".to_owned());
+                crop.variants.extend(chosen.iter().map(|i| self.names[*i].clone()));
+                items.push(Item { crop: frame, chosen, slot });
+                kept.push(crop);
+            }
+            let Some(card) = &mut self.on_card else { return Ok(None) };
+            let place = format!("camera `{}`, frame {}", row.source, row.frame);
+            let filled = card.enhance(items, &layouts).map_err(|fault| fault.context(place))?;
+            for (crop, filled) in kept.iter_mut().zip(filled) {
+                crop.handle = *filled.publish(&meta).handle.as_bytes();
+            }
+            out.count("crops", kept.len() as u64);
+            row.crops.append(&mut kept);
+        }
+        Ok(Some(handles))
+    }
+
+    /// `None` if the crop was overwritten in live mode, or its producer was started again.
+    fn acquire(&self, crop: &Crop) -> Result<Option<Acquired>, Fault> {
+        match self.client.acquire(&Handle::from_bytes(crop.handle)) {
+            Ok(frame) => Ok(Some(frame)),
+            Err(AcquireError::Stale { .. }) => Ok(None),
+            Err(AcquireError::Closed { .. }) if self.mode == Mode::Live => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn check_size(&self, w: usize, h: usize) -> Result<(), Fault> {
+        let area = w * h;
+        if area as u64 <= self.max_crop_pixels {
+            return Ok(());
+        }
+        Err(Fault::new(format!("crop of {w}x{h} has {area} px, `max_crop_pixels` is {}", self.max_crop_pixels))
+            .hint(format!("set `MAX_CROP_PIXELS` to {} (6 times the square of `crop`'s `MAX_HEIGHT_PX`)", area.next_power_of_two())))
     }
 
     /// A slot; what is finished goes out before a wait, the reader may need it to free one.
@@ -211,4 +279,14 @@ impl Enhance {
         }
         Ok(())
     }
+}
+
+fn meta_of(row: &CropsRow) -> Result<FrameMeta, Fault> {
+    Ok(FrameMeta {
+        source: SourceName::new(&row.source)?,
+        frame: row.frame,
+        pts_ns: row.pts_ns,
+        captured_ns: row.captured_ns,
+        ..FrameMeta::default()
+    })
 }

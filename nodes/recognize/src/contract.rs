@@ -42,6 +42,20 @@ pub const CONTRACT: Contract = Contract {
                     "auto",
                     "where the model runs; `cuda` and `tensorrt` fail where they are missing, `auto` takes the CPU then",
                 ),
+                choice_param(
+                    "memory",
+                    const { &[text("host"), text("cuda")] },
+                    "host",
+                    "where the crops lie; `cuda`: in the card's memory; with `device` `cpu` they are fetched from there",
+                ),
+                int_param(
+                    "max_batch",
+                    "pictures",
+                    1,
+                    256,
+                    24,
+                    "`memory` `cuda`: pictures in one run, of all crops and cameras of a message; a crop has one per variant",
+                ),
                 bool_param("fp16", true, "TensorRT: half precision where it is faster; probabilities differ in the third digit"),
                 text_param(
                     "engine_cache",

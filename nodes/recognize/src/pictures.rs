@@ -31,24 +31,37 @@ pub enum PicturesError {
     },
 }
 
-/// The pictures of a buffer, in the order of the names.
+/// Where a picture lies in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes from the start of the buffer.
+    pub offset: usize,
+    /// Width in px.
+    pub width: usize,
+    /// Height in px.
+    pub height: usize,
+    /// Bytes from row to row.
+    pub stride: usize,
+    /// RGB, else grey.
+    pub is_rgb: bool,
+}
+
+/// Where the pictures of a buffer lie, in the order of the names; not yet compared with the buffer's length.
 ///
 /// # Errors
-/// [`PicturesError`] if layout, names and bytes do not agree.
-pub fn pictures<'a>(bytes: &'a [u8], layout: &Layout, names: usize) -> Result<Vec<Picture<'a>>, PicturesError> {
-    let pixels = |index: usize| move |e: gantry_inference::PixelsError| PicturesError::Pixels { index, reason: e.to_string() };
+/// [`PicturesError`] if layout and names do not agree.
+pub fn places(layout: &Layout, names: usize) -> Result<Vec<Place>, PicturesError> {
     let refused = |found: String| PicturesError::Layout { found };
     let found = match layout {
         Layout::Image(image) => {
             let plane = image.planes().first().ok_or_else(|| refused("a picture without planes".into()))?;
-            let data = bytes.get(plane.offset as usize..).unwrap_or_default();
-            let (w, h, stride) = (image.width as usize, image.height as usize, plane.stride as usize);
-            let picture = match image.format {
-                PixelFormat::Gray8 => Picture::gray(data, w, h, stride),
-                PixelFormat::Rgb8 => Picture::rgb(data, w, h, stride),
+            let is_rgb = match image.format {
+                PixelFormat::Gray8 => false,
+                PixelFormat::Rgb8 => true,
                 other => return Err(refused(format!("a {} picture", other.name()))),
             };
-            vec![picture.map_err(pixels(0))?]
+            let (width, height) = (image.width as usize, image.height as usize);
+            vec![Place { offset: plane.offset as usize, width, height, stride: plane.stride as usize, is_rgb }]
         }
         Layout::Tensor(tensor) => {
             let (&[v, h, w], &[per_picture, stride, 1]) = (tensor.shape(), tensor.strides()) else {
@@ -57,14 +70,26 @@ pub fn pictures<'a>(bytes: &'a [u8], layout: &Layout, names: usize) -> Result<Ve
             if tensor.dtype != DType::U8 {
                 return Err(refused(format!("{} {:?}", tensor.dtype.name(), tensor.shape())));
             }
-            let one = |index: usize| {
-                let data = bytes.get(index * per_picture as usize..).unwrap_or_default();
-                Picture::gray(data, w as usize, h as usize, stride as usize).map_err(pixels(index))
-            };
-            (0..v as usize).map(one).collect::<Result<_, _>>()?
+            let (width, height, stride) = (w as usize, h as usize, stride as usize);
+            let one = |index: usize| Place { offset: index * per_picture as usize, width, height, stride, is_rgb: false };
+            (0..v as usize).map(one).collect()
         }
     };
     if found.len() == names { Ok(found) } else { Err(PicturesError::Count { pictures: found.len(), names }) }
+}
+
+/// The pictures of a buffer, in the order of the names.
+///
+/// # Errors
+/// [`PicturesError`] if layout, names and bytes do not agree.
+pub fn pictures<'a>(bytes: &'a [u8], layout: &Layout, names: usize) -> Result<Vec<Picture<'a>>, PicturesError> {
+    let one = |(index, place): (usize, Place)| {
+        let Place { offset, width, height, stride, is_rgb } = place;
+        let data = bytes.get(offset..).unwrap_or_default();
+        let picture = if is_rgb { Picture::rgb(data, width, height, stride) } else { Picture::gray(data, width, height, stride) };
+        picture.map_err(|e| PicturesError::Pixels { index, reason: e.to_string() })
+    };
+    places(layout, names)?.into_iter().enumerate().map(one).collect()
 }
 
 #[cfg(test)]

@@ -84,6 +84,9 @@ pub struct Port {
     pub about: Text,
     /// Buffers of the sender that this input can hold at once; 0 if its messages carry no handles.
     pub max_held: u32,
+    /// Inputs of a node with `memory` `cuda`: buffers in host memory are taken, too, and what is made of them is uploaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uploads: bool,
 }
 
 /// Type, unit, range and default of one parameter.
@@ -200,6 +203,12 @@ impl Port {
         self.max_held = buffers;
         self
     }
+
+    /// States that with `memory` `cuda` buffers in host memory are taken, too.
+    pub const fn uploading(mut self) -> Self {
+        self.uploads = true;
+        self
+    }
 }
 
 /// Static text.
@@ -214,12 +223,12 @@ pub const fn list<T: Clone>(items: &'static [T]) -> Cow<'static, [T]> {
 
 /// An input port.
 pub const fn input(name: &'static str, message: &'static str, arity: Arity, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity, about: text(about), max_held: 0 }
+    Port { name: text(name), message: text(message), arity, about: text(about), max_held: 0, uploads: false }
 }
 
 /// An output port.
 pub const fn output(name: &'static str, message: &'static str, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity: Arity::One, about: text(about), max_held: 0 }
+    Port { name: text(name), message: text(message), arity: Arity::One, about: text(about), max_held: 0, uploads: false }
 }
 
 const fn param(name: &'static str, kind: ParamKind, about: &'static str) -> Param {

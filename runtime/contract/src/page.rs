@@ -27,7 +27,8 @@ pub fn page(contract: &Contract, about: &str) -> String {
             Arity::Any => "0 or more",
         };
         let held = if p.max_held > 0 { format!("; holds at most {} buffers", p.max_held) } else { String::new() };
-        let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held} |", p.name, p.message, p.about);
+        let uploads = if p.uploads { "; with `memory` `cuda` also of host memory" } else { "" };
+        let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held}{uploads} |", p.name, p.message, p.about);
     }
     for p in contract.outputs.iter() {
         let _ = writeln!(s, "| `{}` | out | `{}` | any | {} |", p.name, p.message, p.about);

@@ -42,6 +42,12 @@ impl Instance {
         &self.library.name
     }
 
+    /// The options that its library takes, with their defaults.
+    #[must_use]
+    pub fn params(&self) -> &[gantry_contract::Param] {
+        &self.library.params
+    }
+
     /// Writes the operator's picture of `input` into `output`.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub(crate) struct Loaded {
     pub(crate) plugin: Plugin,
     pub(crate) name: String,
     version: String,
-    params: Vec<Param>,
+    pub(crate) params: Vec<Param>,
     path: PathBuf,
     // Last: `plugin` points into it.
     _library: libloading::Library,
