@@ -7,8 +7,9 @@
 //!
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
-//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. Live mode drops a frame when a
-//! newer one of the same camera waits, and counts it as `superseded`.
+//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. In live mode a camera's newer frame
+//! takes the place of an older one that still waits, which counts as `superseded`; as the place stays where it is, cameras take turns
+//! and a slow one is not starved by fast ones. A run starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
 //!
 //! **Memory.** With `MEMORY: cuda` the frames lie on the card, where `resize` with the same parameter puts them, and only candidate boxes come to
 //! the host. Up to 8 frames are one run then.
@@ -30,10 +31,12 @@ mod contract;
 mod engine;
 mod params;
 mod place;
+mod waiting;
 
 pub use contract::CONTRACT;
 pub use params::Params;
 pub use place::{detections, in_source};
+pub use waiting::Waiting;
 
 use engine::Engine;
 use gantry_contract::Contract;
@@ -41,7 +44,6 @@ use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Memor
 use gantry_inference::{ElementType, Selection};
 use gantry_messages::{DetectionsRow, FrameRow, Kind};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Frames that the harness lets a reader hold at once.
@@ -56,8 +58,7 @@ pub struct Detect {
     client: Client,
     mode: Mode,
     stop: StopFlag,
-    waiting: VecDeque<FrameRow>,
-    waiting_since: Option<Instant>,
+    waiting: Waiting,
 }
 
 impl Stage for Detect {
@@ -86,20 +87,16 @@ impl Stage for Detect {
             client,
             mode: context.mode,
             stop: context.stop.clone(),
-            waiting: VecDeque::new(),
-            waiting_since: None,
+            waiting: Waiting::default(),
         })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         for row in input.rows::<FrameRow>()? {
-            if self.mode == Mode::Live {
-                let before = self.waiting.len();
-                self.waiting.retain(|older| older.end || row.end || older.source != row.source);
-                out.count("superseded", (before - self.waiting.len()) as u64);
+            match self.mode {
+                Mode::Live => out.count("superseded", self.waiting.push_newest(row, Instant::now()).into()),
+                Mode::Lossless => self.waiting.push(row, Instant::now()),
             }
-            self.waiting.push_back(row);
-            self.waiting_since.get_or_insert_with(Instant::now);
         }
         // Live: no sooner than all messages that wait were looked at, because they may have newer frames.
         while self.mode == Mode::Lossless && self.waiting.len() >= self.params.max_batch {
@@ -109,17 +106,16 @@ impl Stage for Detect {
     }
 
     fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
-        let Some(since) = self.waiting_since else { return Ok(Work::Idle) };
-        let is_full = self.waiting.len() >= self.params.max_batch || self.waiting.iter().any(|row| row.end);
-        let may_fill = self.mode == Mode::Live && self.engine.batch() > 1 && !is_full;
-        if may_fill {
-            let left = Duration::from_millis(self.params.max_wait_ms).saturating_sub(since.elapsed());
-            if !left.is_zero() {
-                return Ok(Work::After(left));
+        let may_fill = self.mode == Mode::Live && self.engine.batch() > 1;
+        let patience = Duration::from_millis(if may_fill { self.params.max_wait_ms } else { 0 });
+        match self.waiting.until_run(self.params.max_batch, patience, Instant::now()) {
+            None => Ok(Work::Idle),
+            Some(left) if !left.is_zero() => Ok(Work::After(left)),
+            Some(_) => {
+                self.detect_waiting(out)?;
+                Ok(Work::Again)
             }
         }
-        self.detect_waiting(out)?;
-        Ok(Work::Again)
     }
 
     fn on_params(&mut self, params: Params) -> Result<(), Fault> {
@@ -141,9 +137,7 @@ impl Detect {
     /// Detects in the frames that wait, `max_batch` at most, sends their rows in one message, then acknowledges the frames.
     fn detect_waiting(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         let _edge = gantry_copies::edge("frames");
-        let count = self.waiting.len().min(self.params.max_batch);
-        let frames: Vec<FrameRow> = self.waiting.drain(..count).collect();
-        self.waiting_since = if self.waiting.is_empty() { None } else { Some(Instant::now()) };
+        let frames = self.waiting.take(self.params.max_batch);
         let mut rows = Vec::with_capacity(frames.len());
         let mut waiting: Vec<(usize, &FrameRow, Option<Acquired>)> = Vec::new();
         let started = Instant::now();

@@ -170,7 +170,7 @@ fn live_mode_takes_the_newest_frame_of_a_camera_and_counts_the_others() {
     feed(&mut node, &mut out, &[bench.u8_frame("a", 1, 255)]);
     until_idle(&mut node, &mut out);
     let rows: Vec<DetectionsRow> = out.taken("detections");
-    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("b", 0), ("a", 1)]);
+    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("a", 1), ("b", 0)]);
     assert_eq!(out.counted("superseded"), 1);
 }
 
