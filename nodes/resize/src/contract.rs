@@ -6,7 +6,7 @@ const SAMPLES: &[Text] = &[text("u8"), text("f32")];
 const MEMORY: &[Text] = &[text("host"), text("cuda")];
 const AXES: &[Text] = &[text("nchw"), text("nhwc")];
 
-const INPUTS: &[Port] = &[input("frames", "frames/v1", Arity::Many, "handles of I420 or NV12 pictures of any size").holding(1)];
+const INPUTS: &[Port] = &[input("frames", "frames/v1", Arity::Many, "handles of I420 or NV12 pictures of any size").holding(1).uploading()];
 
 const OUTPUTS: &[Port] = &[output(
     "images",

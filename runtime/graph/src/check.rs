@@ -3,7 +3,7 @@
 use crate::contracts::{contract_of, contracts};
 use crate::faults::{GraphFault, nearest};
 use crate::file::{Graph, InputSpec, NodeSpec, Origin};
-use crate::pools;
+use crate::{memory, pools};
 use gantry_contract::{Contract, ParamKind, ParamSet, Port};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -95,6 +95,7 @@ pub fn check(graph: &Graph) -> Vec<GraphFault> {
         checker.edges(&mut faults);
         checker.params(&mut faults);
         pools::check(graph, &file, node, &mut faults);
+        memory::check(graph, &file, node, &mut faults);
     }
     faults.sort();
     faults

@@ -8,6 +8,7 @@ mod check;
 mod contracts;
 mod faults;
 mod file;
+mod memory;
 mod modules;
 mod pools;
 mod repeat;
