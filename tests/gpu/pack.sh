@@ -1,12 +1,63 @@
 #!/usr/bin/env bash
-# Builds the GPU checks and collects them, with run.sh, in a folder for a bare x86-64 machine: no Rust, no FFmpeg, an NVIDIA driver.
-# usage: tests/gpu/pack.sh [FOLDER]     (default: target/gpu-pack; it is emptied first)
+# Builds the GPU checks and the whole graph and collects them, with run.sh, in a folder for a bare x86-64 machine: no Rust, no FFmpeg, no dora, no ONNX
+# Runtime; an NVIDIA driver, Python 3.9 or newer, and CUDA's libraries from Python packages (cudnn, cublas, cufft, curand, cuda-runtime).
+# usage: tests/gpu/pack.sh [--checks] [--parts] [FOLDER]     (default: target/gpu-pack; it is emptied first)
+#   --checks   the check programs alone, without the graph: small, enough for kernels, memory, pools and NVDEC
+#   --parts    also FOLDER.parts/: one archive in pieces below 60 MB, for where less than 64 MiB travel at once, and join.sh, which puts them together there
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
-folder=${1:-target/gpu-pack}
-limit_mb=64
+graph=yes
+parts=no
+folder=target/gpu-pack
+for word in "$@"; do
+    case $word in
+    --checks) graph=no ;;
+    --parts) parts=yes ;;
+    -*)
+        echo "error: unknown option \`$word\`" >&2
+        echo "hint: the first lines of $0 say what there is" >&2
+        exit 1
+        ;;
+    *) folder=$word ;;
+    esac
+done
+part_mb=56
+
+# ffmpeg_that_travels: FFmpeg's libraries of this Debian, built with what cameras send and NVDEC and nothing else: 10 MB instead of 150. Kept in
+# target/gpu-ffmpeg for the next time.
+ffmpeg_that_travels() {
+    local build=$root/target/gpu-ffmpeg
+    if [ ! -e "$build/done" ]; then
+        rm -rf "$build"
+        mkdir -p "$build"/{lists/partial,cache/archives/partial,sources,headers,source}
+        # The system's own package sources, asked for source code.
+        cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed 's/^Types: deb$/Types: deb-src/' >"$build/sources/source.sources"
+        local own="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$build/sources -o Dir::State::lists=$build/lists -o Dir::Cache=$build/cache"
+        # shellcheck disable=SC2086
+        (cd "$build/source" && apt-get $own -q update && apt-get $own -q source --download-only ffmpeg=$(dpkg-query -W -f '${source:Version}' libavcodec59) &&
+            apt-get -q download libffmpeg-nvenc-dev) >"$build/apt.log" 2>&1
+        dpkg -x "$build"/source/libffmpeg-nvenc-dev*.deb "$build/headers"
+        tar -C "$build" -xf "$build"/source/ffmpeg_*.orig.tar.xz
+        (
+            cd "$build"/ffmpeg-*/
+            PKG_CONFIG_PATH=$build/headers/usr/lib/pkgconfig:$build/headers/usr/share/pkgconfig ./configure --quiet --disable-everything --disable-programs \
+                --disable-doc --disable-autodetect --disable-static --enable-shared --enable-ffnvcodec --enable-cuda --enable-nvdec --disable-x86asm \
+                --extra-cflags="-I$build/headers/usr/include" --prefix="$build/made" --enable-protocol=file,http,tcp,udp,rtp \
+                --enable-demuxer=mov,matroska,mpegts,h264,hevc,rtsp,rtp,sdp --enable-parser=h264,hevc,vp8,vp9,av1,mpeg4video,mpegvideo,mjpeg \
+                --enable-decoder=h264,hevc,vp8,vp9,av1,mpeg4,mpeg2video,mjpeg --enable-bsf=h264_mp4toannexb,hevc_mp4toannexb,extract_extradata \
+                --enable-hwaccel=h264_nvdec,hevc_nvdec,vp8_nvdec,vp9_nvdec,av1_nvdec,mpeg2_nvdec,mpeg4_nvdec,mjpeg_nvdec
+            make -j2 >"$build/make.log" 2>&1
+            make install >>"$build/make.log" 2>&1
+        )
+        touch "$build/done"
+    fi
+    cp -L "$build"/made/lib/lib*.so.[0-9]* "$1/"
+    # Each library once, by the name that programs ask for.
+    find "$1" -name 'lib*.so.*.*' -delete
+    strip --strip-unneeded "$1"/lib*.so.*
+}
 
 # A folder that this script did not make is not emptied.
 if [ -e "$folder" ] && [ ! -e "$folder/.gantry-gpu-pack" ]; then
@@ -34,6 +85,9 @@ gantry-gpu-checks pools
 gantry-kernels kernels
 gantry-gpu-checks queue
 gantry-gpu-checks resize
+gantry-gpu-checks decode
+gantry-gpu-checks plates
+gantry-media nvdec
 END
 
 # What the kernels are compared with, and the kernels' machine code: the machine with the card need not have NVRTC.
@@ -43,11 +97,80 @@ for operator in adaptive_threshold clahe equalize morphology sharpen; do
 done
 cargo run --release --quiet -p gantry-kernels --example ahead_of_time -- "$folder/kernels"
 
-cp tests/gpu/run.sh "$folder/run.sh"
-git rev-parse HEAD >"$folder/commit"
-size_mb=$(du -sm "$folder" | cut -f 1)
-if [ "$size_mb" -ge "$limit_mb" ]; then
-    echo "error: \`$folder\` has $size_mb MB, less than $limit_mb can be carried at once" >&2
-    exit 1
+# What checks and graph read, where they look for it: above the program.
+mkdir -p "$folder/tests/clips" "$folder/tests/models" "$folder/lib" "$folder/.gantry/onnxruntime"
+cp tests/clips/gate_day.mp4 tests/clips/road_night.mp4 "$folder/tests/clips/"
+cp tests/models/{ctc,ctc_steps_first_f32,slots_flat_rgb}.onnx tests/models/slots_flat_rgb_plate_config.yaml "$folder/tests/models/"
+mkdir -p "$folder/models"
+cp models/detector.onnx models/reader.onnx "$folder/models/"
+
+ffmpeg_that_travels "$folder/lib"
+# The clips of the decoder's checks are made here, where there is an `ffmpeg` command.
+mkdir -p "$folder/gpu-clips"
+GANTRY_KEEP_CLIPS=$(realpath "$folder/gpu-clips") cargo test --release --quiet -p gantry-gpu-checks --test decode -- the_node_passes_over_the_driver_shim >/dev/null
+
+if [ "$graph" = yes ]; then
+    nodes="camera decode resize detect track crop enhance recognize vote store"
+    # shellcheck disable=SC2046
+    cargo build --release --quiet -p gantry $(printf -- '-p gantry-node-%s ' $nodes)
+    mkdir -p "$folder/target/release" "$folder/graphs/gpu"
+    for program in $nodes gantry; do
+        cp "target/release/$program" "$folder/target/release/"
+        strip "$folder/target/release/$program"
+    done
+    cp "$folder"/bin/*.so "$folder/target/release/"
+    cp graphs/read.yml "$folder/graphs/"
+    cp graphs/gpu/*.yml "$folder/graphs/gpu/"
+    ln -s ../target/release "$folder/graphs/bin"
+    # dora's command is a Python package with everything in one library of Python's stable interface.
+    package=$(echo .gantry/dora/lib/python3*/site-packages/dora_cli)
+    mkdir -p "$folder/.gantry/dora/bin"
+    cp -r "$package" "$folder/.gantry/dora/dora_cli"
+    strip --strip-unneeded "$folder/.gantry/dora/dora_cli/"*.so
+    cat >"$folder/.gantry/dora/bin/dora" <<'END'
+#!/bin/sh
+PYTHONPATH=$(dirname "$0")/.. exec python3 -c 'import sys; sys.argv[0] = "dora"; from dora_cli import py_main; sys.exit(py_main())' "$@"
+END
+    chmod +x "$folder/.gantry/dora/bin/dora"
+    # ONNX Runtime with its CUDA provider, from the Python package index; kept for the next time.
+    wheels=target/gpu-wheels
+    if ! compgen -G "$wheels/onnxruntime_gpu-*.whl" >/dev/null; then
+        python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64 \
+            --platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 -d "$wheels" onnxruntime-gpu
+    fi
+    python3 - "$(echo "$wheels"/onnxruntime_gpu-*.whl)" "$folder/.gantry/onnxruntime" <<'END'
+import pathlib, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as wheel:
+    for name in wheel.namelist():
+        file = pathlib.PurePosixPath(name)
+        if file.parent.name == "capi" and file.name.startswith("libonnxruntime") and "tensorrt" not in file.name:
+            (pathlib.Path(sys.argv[2]) / file.name).write_bytes(wheel.read(name))
+END
+else
+    cp .gantry/onnxruntime/*.so* "$folder/.gantry/onnxruntime/"
 fi
-echo "packed $size_mb MB into $folder; on the other machine: bash $folder/run.sh"
+
+cp tests/gpu/run.sh tests/gpu/streams.py tests/gpu/plates.py "$folder/"
+git rev-parse HEAD >"$folder/commit"
+echo "packed $(du -sm "$folder" | cut -f 1) MB into $folder; on the other machine: bash $(basename "$folder")/run.sh"
+
+if [ "$parts" = yes ]; then
+    rm -rf "$folder.parts"
+    mkdir -p "$folder.parts"
+    tar -C "$(dirname "$folder")" -c "$(basename "$folder")" | xz -6 -T0 | split -b "${part_mb}M" -d -a 2 - "$folder.parts/part."
+    count=$(find "$folder.parts" -name 'part.*' | wc -l)
+    cat >"$folder.parts/join.sh" <<END
+#!/usr/bin/env bash
+# Puts the parts that came into \$1 together and unpacks them there. With fewer than $count parts it says so and does nothing.
+set -euo pipefail
+cd "\$1"
+have=\$(find . -maxdepth 1 -name 'part.*' | wc -l)
+if [ "\$have" -ne $count ]; then
+    echo "\$have of $count parts are here"
+    exit 0
+fi
+cat part.* | xz -d | tar -x
+echo "unpacked: bash \$1/$(basename "$folder")/run.sh"
+END
+    echo "and $count parts into $folder.parts: bring all into one folder, then: bash join.sh THAT_FOLDER"
+fi

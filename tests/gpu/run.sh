@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check that needs a GPU and writes a page of results.
-# usage: [OUT=FOLDER] bash run.sh       from a folder that tests/gpu/pack.sh made; OUT is where gpu.md and the logs go (default: .)
+# usage: [OUT=FOLDER] [LIMIT_S=SECONDS] bash run.sh
+#        from a folder that tests/gpu/pack.sh made; OUT is where gpu.md and the logs go (default: .); everything ends in LIMIT_S (default: 570)
 # exit:  0 all passed   1 a check failed   3 no CUDA device, nothing was checked
 set -uo pipefail
 
@@ -8,8 +9,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${OUT:-.}
 mkdir -p "$out" || exit 1
 page=$out/gpu.md
+limit_s=${LIMIT_S:-570}
 check_limit_s=120
 failures=0
+ran=0
+SECONDS=0
 
 say() {
     printf '%s\n' "$*" | tee -a "$page"
@@ -28,7 +32,16 @@ check() {
     shift
     log=$out/gpu-${name//[^a-zA-Z0-9_]/_}.log
     started=$(date +%s%N)
-    if timeout --kill-after=5 "$check_limit_s" "$@" >"$log" 2>&1; then
+    ran=$((ran + 1))
+    # What is left of the time bounds a check, too: the page is written in any case.
+    local left=$((limit_s - SECONDS))
+    if [ "$left" -lt 5 ]; then
+        say "| $name | FAIL (no time left) | |"
+        failures=$((failures + 1))
+        return
+    fi
+    local limit=$((left < check_limit_s ? left : check_limit_s))
+    if timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1; then
         result=pass
     else
         result="FAIL ($?)"
@@ -54,6 +67,12 @@ library driver 'libcuda[.]so[.]1'
 library nvcuvid 'libnvcuvid[.]so'
 library nvrtc 'libnvrtc[.]so'
 library cudnn 'libcudnn[.]so'
+# CUDA's libraries out of Python packages, where the linker does not know them: ONNX Runtime's provider looks them up.
+packages=$(python3 -c 'import glob, sys; print(":".join(sorted({d for p in sys.path for d in glob.glob(p + "/nvidia/*/lib")})))' 2>/dev/null)
+say "| CUDA's Python packages | ${packages:-missing} |"
+if [ -d "$here/lib" ]; then
+    say "| FFmpeg, brought along | $here/lib |"
+fi
 say ""
 
 if command -v nvidia-smi >/dev/null && gpus=$(nvidia-smi --query-gpu=name,uuid,driver_version,memory.total --format=csv,noheader) && [ -n "$gpus" ]; then
@@ -69,28 +88,61 @@ say ""
 # Which tests there are is asked of the programs, so that a new one is never forgotten here. Those over the driver shim are for machines without a card.
 export GANTRY_GPU_REQUIRED=1
 export GANTRY_KERNELS=$here/kernels
+# FFmpeg's libraries come along.
+run=(env "LD_LIBRARY_PATH=$here/lib:${packages:+$packages:}${LD_LIBRARY_PATH:-}")
 say "| check | result | time |"
 say "|---|---|---|"
-ran=0
 for program in "$here"/bin/*; do
     case $program in
     *.so) continue ;;
     esac
     [ -x "$program" ] || continue
     while read -r test; do
-        ran=$((ran + 1))
-        check "$(basename "$program"):$test" "$program" --exact "$test" --nocapture --test-threads=1
-    done < <(comm -23 <("$program" --list | sed -n 's/: test$//p' | sort) <("$program" --list --ignored | sed -n 's/: test$//p' | sort) | grep -v shim)
+        check "$(basename "$program"):$test" "${run[@]}" "$program" --exact "$test" --nocapture --test-threads=1
+    done < <(comm -23 <("${run[@]}" "$program" --list | sed -n 's/: test$//p' | sort) <("${run[@]}" "$program" --list --ignored | sed -n 's/: test$//p' | sort) | grep -v shim)
 done
+# The whole graph: the plates of the CPU, no frame copied, and then as many live cameras as the machine takes.
+nodes=$here/target/release
+dora=$here/.gantry/dora/bin/dora
+if [ -x "$nodes/gantry" ]; then
+    check graph:plates "${run[@]}" python3 "$here/plates.py" --gantry "$nodes/gantry" --cpu "$here/graphs/read.yml" --card "$here/graphs/gpu/read.yml" \
+        --out "$out" "$here/tests/clips/gate_day.mp4" "$here/tests/clips/road_night.mp4"
+    # A minute is kept for the sanitizer.
+    budget=$((limit_s - SECONDS - 75))
+    if [ "$budget" -ge 60 ]; then
+        check_limit_s=$((budget + 10))
+        check graph:streams "${run[@]}" "ORT_DYLIB_PATH=$(echo "$here"/.gantry/onnxruntime/libonnxruntime.so.*)" python3 "$here/streams.py" --bin "$nodes" \
+            --dora "$dora" --root "$here" --clip "$here/tests/clips/gate_day.mp4" --out "$out" --budget "$budget"
+        check_limit_s=120
+    else
+        say "| graph:streams | not run: $budget s are left | |"
+    fi
+else
+    say "| graph | not run: no nodes in $nodes, the folder was packed with --checks | |"
+fi
 # Where the toolkit's own checker is at hand: accesses out of bounds, races in shared memory, reads of what nobody wrote.
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck initcheck; do
-        ran=$((ran + 1))
         check "sanitizer:$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/bin/gantry-gpu-checks.queue" --test-threads=1 a_frame_goes_through
     done
 else
     say "| sanitizer | not run: no compute-sanitizer on this machine | |"
 fi
+say ""
+for part in graph_plates graph_streams; do
+    [ -f "$out/gpu-$part.log" ] || continue
+    say "## $part"
+    say ""
+    if [ "$part" = graph_streams ] && [ -f "$out/streams.md" ]; then
+        say "$(cat "$out/streams.md")"
+    else
+        say '```text'
+        say "$(head -c 4000 "$out/gpu-$part.log")"
+        say '```'
+    fi
+    say ""
+done
+grep -h 'GB/s' "$out"/gpu-*.log 2>/dev/null | head -n 5 | while read -r line; do say "Kernels: $line"; done
 say ""
 if [ "$ran" -eq 0 ]; then
     say "Result: no programs in $here/bin: make the folder with tests/gpu/pack.sh."
