@@ -7,7 +7,11 @@ use std::path::PathBuf;
 
 /// `GANTRY_COPIES_PER_FRAME` of `graphs/read.yml`, which `gantry read` starts.
 fn declared() -> u64 {
-    let text = std::fs::read_to_string(root().join("graphs/read.yml")).unwrap();
+    declared_by("graphs/read.yml")
+}
+
+fn declared_by(graph: &str) -> u64 {
+    let text = std::fs::read_to_string(root().join(graph)).unwrap();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("GANTRY_COPIES_PER_FRAME:"));
     line.expect("the graph declares a budget").trim().parse().unwrap()
 }
@@ -61,4 +65,12 @@ fn a_graph_that_copies_more_than_it_declares_is_found_out_with_the_edge() {
     assert_eq!(copies, BTreeMap::from([("decode_cam0/frames".to_owned(), frames)]));
     assert_eq!(within(declared(), &stats), Err("decode_cam0/frames: 1.00 copies per frame, 0 declared".to_owned()));
     assert_eq!(within(1, &stats), Ok(()));
+}
+
+#[test]
+fn graphs_of_the_card_declare_no_copy_or_the_one_small_upload() {
+    // What they really make is counted on a card: tests/gpu/run.sh, `graph:plates`.
+    for (graph, copies) in [("read", 0), ("site-8", 0), ("site-32", 0), ("upload", 1)] {
+        assert_eq!(declared_by(&format!("graphs/gpu/{graph}.yml")), copies, "{graph}");
+    }
 }
