@@ -1,0 +1,125 @@
+//! The table: one row per node.
+
+use comfy_table::{CellAlignment, Table, presets};
+use gantry_node::{Latency, NodeStats};
+use std::collections::BTreeMap;
+
+/// Counters of nodes that count what was left out; docs/sites.md explains each.
+const LEFT_OUT: [&str; 9] = [
+    "packets_dropped",
+    "packets_before_keyframe",
+    "superseded",
+    "frames_stale",
+    "stale",
+    "crops_stale",
+    "frames_missing",
+    "tracks_missing",
+    "crops_over_pool",
+];
+
+/// One row per node and one of all; rates and ages since `before`, since the start of the node where that says nothing of it.
+pub fn of(stats: &BTreeMap<String, NodeStats>, before: &BTreeMap<String, NodeStats>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let (mut cores, mut left_out_in_all) = (0.0, 0.0);
+    table.set_header(["node", "rows/s", "left out/s", "left out", "age p50 ms", "age p95 ms", "CPU %", "peak MB", "up s"]);
+    for (node, now) in stats {
+        let since = before.get(node).filter(|b| b.uptime_s < now.uptime_s);
+        let seconds = (now.uptime_s - since.map_or(0.0, |b| b.uptime_s)).max(f64::EPSILON);
+        let rate = |of: &dyn Fn(&NodeStats) -> f64| (of(now) - since.map_or(0.0, of)).max(0.0) / seconds;
+        let age = now.latency.iter().max_by_key(|(_, latency)| latency.count);
+        let age = age.map(|(port, latency)| newer(latency, since.and_then(|b| b.latency.get(port))));
+        let ms = |share| age.as_ref().and_then(|a| a.quantile_ms(share)).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
+        let (lost, cpu) = (rate(&|s| left_out(s) as f64), rate(&|s| s.cpu_s));
+        cores += cpu;
+        left_out_in_all += lost;
+        table.add_row([
+            node.clone(),
+            format!("{:.1}", rate(&|s| passed(s) as f64)),
+            format!("{lost:.1}"),
+            left_out(now).to_string(),
+            ms(0.5),
+            ms(0.95),
+            format!("{:.0}", 100.0 * cpu),
+            (now.peak_rss_bytes / 1_000_000).to_string(),
+            format!("{:.0}", now.uptime_s),
+        ]);
+    }
+    let total = |value: f64, digits: usize| format!("{value:.digits$}");
+    let all = ["all", "", &total(left_out_in_all, 1), "", "", "", &total(100.0 * cores, 0), "", ""];
+    table.add_row(all.map(str::to_owned));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The ages that were added since `before`.
+fn newer(now: &Latency, before: Option<&Latency>) -> Latency {
+    let mut newer = now.clone();
+    let Some(before) = before else { return newer };
+    for (now, before) in newer.classes.iter_mut().zip(before.classes) {
+        *now = now.saturating_sub(before);
+    }
+    newer.count = newer.count.saturating_sub(before.count);
+    newer.sum_us = newer.sum_us.saturating_sub(before.sum_us);
+    newer
+}
+
+/// Rows of the busiest output; of the busiest input where there is none.
+fn passed(stats: &NodeStats) -> u64 {
+    let most = |rows: &BTreeMap<String, u64>| rows.values().copied().max();
+    most(&stats.rows_out).or_else(|| most(&stats.rows_in)).unwrap_or(0)
+}
+
+fn left_out(stats: &NodeStats) -> u64 {
+    LEFT_OUT.iter().filter_map(|name| stats.counters.get(*name)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(rows: u64, superseded: u64, uptime_s: f64) -> BTreeMap<String, NodeStats> {
+        let node = NodeStats {
+            node: "detect".into(),
+            rows_out: BTreeMap::from([("detections".to_owned(), rows)]),
+            counters: BTreeMap::from([("superseded".to_owned(), superseded), ("boxes".to_owned(), 1000)]),
+            uptime_s,
+            cpu_s: uptime_s / 2.0,
+            ..NodeStats::default()
+        };
+        BTreeMap::from([("detect".to_owned(), node)])
+    }
+
+    fn row(now: &BTreeMap<String, NodeStats>, before: &BTreeMap<String, NodeStats>) -> Vec<String> {
+        of(now, before).lines().nth(1).unwrap().split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn rates_are_of_the_time_between_two_tables_and_start_anew_with_a_node() {
+        let (first, second) = (stats(300, 0, 10.0), stats(350, 10, 12.0));
+        assert_eq!(row(&first, &BTreeMap::new())[1..4], ["30.0", "0.0", "0"]);
+        assert_eq!(row(&second, &first), ["detect", "25.0", "5.0", "10", "-", "-", "50", "0", "12"]);
+        assert_eq!(row(&stats(40, 0, 2.0), &second)[1..4], ["20.0", "0.0", "0"]);
+        let all: Vec<String> = of(&second, &first).lines().last().unwrap().split_whitespace().map(str::to_owned).collect();
+        assert_eq!(all, ["all", "5.0", "50"]);
+    }
+
+    #[test]
+    fn ages_are_of_the_time_between_two_tables() {
+        let latency = |slow: u64, fast: u64| {
+            let mut classes = [0; 14];
+            (classes[8], classes[4]) = (slow, fast);
+            Latency { classes, sum_us: 0, count: slow + fast, max_us: 500_000 }
+        };
+        let with = |latency: Latency, uptime_s: f64| {
+            let mut stats = stats(10, 0, uptime_s);
+            stats.get_mut("detect").unwrap().latency.insert("detections".to_owned(), latency);
+            stats
+        };
+        // The slow ones were all before.
+        let median: f64 = row(&with(latency(100, 50), 12.0), &with(latency(100, 0), 10.0))[4].parse().unwrap();
+        assert!((10.0..=20.0).contains(&median), "{median}");
+    }
+}
