@@ -48,6 +48,17 @@ pub const CONTRACT: Contract = Contract {
                     "most frames in one message, and on a GPU in one run; on the CPU each frame is a run of its own",
                 ),
                 int_param("max_wait_ms", "ms", 0, 1000, 5, "live mode on a GPU: longest wait for a batch to fill").live(),
+                int_param("max_waiting", "frames", 1, 16, 3, "live mode: most frames of a camera that wait; the oldest beyond them is left out").live(),
+                int_param(
+                    "still_frames",
+                    "frames",
+                    0,
+                    10_000,
+                    15,
+                    "most frames in a row on which nothing moved and that repeat the last boxes without the model; 0: it runs on every frame",
+                )
+                .live(),
+                f64_param("motion_level", "levels", 0.1, 255.0, 4.0, "change of the mean of a block of 16x16 px from which on something moved").live(),
                 int_param("threads", "", 1, 64, 1, "threads of one run; results are the same bits with any number"),
                 choice_param(
                     "device",

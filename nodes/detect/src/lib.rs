@@ -7,9 +7,12 @@
 //!
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
-//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. In live mode a camera's newer frame
-//! takes the place of an older one that still waits, which counts as `superseded`; as the place stays where it is, cameras take turns
-//! and a slow one is not starved by fast ones. A run starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
+//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
+//! camera wait; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
+//! slow one is not starved by fast ones. A run on a GPU starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
+//!
+//! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
+//! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. u8 frames in host memory only.
 //!
 //! **Memory.** With `MEMORY: cuda` the frames lie on the card, where `resize` with the same parameter puts them, and only candidate boxes come to
 //! the host. Up to 8 frames are one run then.
@@ -31,11 +34,13 @@ mod contract;
 mod engine;
 mod params;
 mod place;
+pub mod still;
 mod waiting;
 
 pub use contract::CONTRACT;
 pub use params::Params;
 pub use place::{detections, in_source};
+pub use still::{Green, Stillness};
 pub use waiting::Waiting;
 
 use engine::Engine;
@@ -59,6 +64,7 @@ pub struct Detect {
     mode: Mode,
     stop: StopFlag,
     waiting: Waiting,
+    still: Option<Stillness>,
 }
 
 impl Stage for Detect {
@@ -79,7 +85,9 @@ impl Stage for Detect {
         // A batch on a card holds all of its frames; else one after the other is read.
         let held = if memory.context().is_some() { engine.together() as u32 } else { 1 };
         let client = context.client_on(held, &memory)?;
+        let green = Green::of(dims).filter(|_| element == ElementType::U8 && memory.context().is_none());
         Ok(Self {
+            still: green.map(|green| params.stillness(green)),
             selection: params.selection(&kinds),
             params,
             engine,
@@ -94,7 +102,7 @@ impl Stage for Detect {
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         for row in input.rows::<FrameRow>()? {
             match self.mode {
-                Mode::Live => out.count("superseded", self.waiting.push_newest(row, Instant::now()).into()),
+                Mode::Live => out.count("superseded", self.waiting.push_newest(row, self.params.max_waiting, Instant::now()).into()),
                 Mode::Lossless => self.waiting.push(row, Instant::now()),
             }
         }
@@ -120,6 +128,9 @@ impl Stage for Detect {
 
     fn on_params(&mut self, params: Params) -> Result<(), Fault> {
         self.selection = params.selection(&self.kinds);
+        if let Some(still) = &mut self.still {
+            still.set(params.motion_level, params.still_frames);
+        }
         self.params = params;
         Ok(())
     }
@@ -140,12 +151,25 @@ impl Detect {
         let frames = self.waiting.take(self.params.max_batch);
         let mut rows = Vec::with_capacity(frames.len());
         let mut waiting: Vec<(usize, &FrameRow, Option<Acquired>)> = Vec::new();
+        let mut still_frames = 0;
         let started = Instant::now();
         for frame in &frames {
             if !frame.end {
                 let Some(acquired) = self.acquire(frame, out)? else { continue };
                 self.check(frame, acquired.layout())?;
+                if let Some(found) = self.still.as_mut().and_then(|still| still.repeat(frame, acquired.bytes())) {
+                    let mut row = row_of(frame);
+                    row.detections = found.to_vec();
+                    rows.push(row);
+                    still_frames += 1;
+                    continue;
+                }
                 waiting.push((rows.len(), frame, self.engine.take(waiting.len(), acquired)?));
+            }
+            if frame.end
+                && let Some(still) = &mut self.still
+            {
+                still.end(&frame.source);
             }
             rows.push(row_of(frame));
             if waiting.len() == self.engine.together() {
@@ -154,6 +178,7 @@ impl Detect {
         }
         self.run(&mut waiting, &mut rows)?;
         out.count("busy_us", started.elapsed().as_micros() as u64);
+        out.count("still", still_frames);
         out.count("boxes", rows.iter().map(|row| row.detections.len() as u64).sum());
         out.send("detections", &rows)?;
         for frame in frames.iter().filter(|frame| !frame.end) {
@@ -177,7 +202,13 @@ impl Detect {
         self.engine.detect(&pictures, &self.selection, |index, found| {
             let (row, frame) = places[index];
             rows[row].detections = detections(found, frame, &classes, kinds);
-        })
+        })?;
+        if let Some(still) = &mut self.still {
+            for (row, frame) in places {
+                still.keep(&frame.source, &rows[row].detections);
+            }
+        }
+        Ok(())
     }
 
     /// `None` where the frame is gone, which only live mode allows.

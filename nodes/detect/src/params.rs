@@ -1,3 +1,4 @@
+use crate::still::{Green, Stillness};
 use gantry_inference::Selection;
 use gantry_messages::Kind;
 use serde::Deserialize;
@@ -14,6 +15,9 @@ pub struct Params {
     pub max_detections: usize,
     pub max_batch: usize,
     pub max_wait_ms: u64,
+    pub max_waiting: usize,
+    pub still_frames: u32,
+    pub motion_level: f64,
     pub threads: usize,
     pub device: String,
     pub memory: String,
@@ -31,6 +35,12 @@ impl Params {
             if named(&self.plate_classes, class) { Some(Kind::Plate) } else { named(&self.vehicle_classes, class).then_some(Kind::Vehicle) }
         };
         classes.iter().map(kind).collect()
+    }
+
+    /// What tells still frames, for pictures whose green samples lie there.
+    #[must_use]
+    pub fn stillness(&self, green: Green) -> Stillness {
+        Stillness::new(green, self.motion_level, self.still_frames)
     }
 
     /// What the detector is to look for.

@@ -1,6 +1,6 @@
 //! Frames that wait for a run, and when it starts. Pure bookkeeping over a clock that the caller holds.
 //!
-//! Live: a camera has one place, which its newest frame takes over from an older one. So nobody loses its turn by being fast, a slow camera's only frame is
+//! Live: a camera has a few places. When they are taken, its frames move up by one, the oldest is left out and the newest gets the last place. So nobody loses its turn by being fast, a slow camera's only frame is
 //! run no later than all cameras that were there before it, and with more cameras than fit a run they take turns.
 
 use gantry_messages::FrameRow;
@@ -31,19 +31,20 @@ impl Waiting {
         self.frames.push_back((now, row));
     }
 
-    /// Live: takes a frame in place of an older one of its camera; whether there was one. A camera's end never takes the place of a frame.
-    pub fn push_newest(&mut self, row: FrameRow, now: Instant) -> bool {
-        let place = self.frames.iter_mut().find(|(_, older)| !older.end && !row.end && older.source == row.source);
-        match place {
-            Some((_, older)) => {
-                *older = row;
-                true
-            }
-            None => {
-                self.push(row, now);
-                false
-            }
+    /// Live: takes a frame. If `most` of its camera wait already, the oldest of them is left out, and the others move up to its place; whether that was so.
+    /// A camera's end never takes the place of a frame.
+    pub fn push_newest(&mut self, mut row: FrameRow, most: usize, now: Instant) -> bool {
+        let of_camera = |older: &FrameRow| !older.end && older.source == row.source;
+        let waiting = self.frames.iter().filter(|(_, older)| of_camera(older)).count();
+        if row.end || waiting < most {
+            self.push(row, now);
+            return false;
         }
+        let source = row.source.clone();
+        for (_, place) in self.frames.iter_mut().rev().filter(|(_, older)| !older.end && older.source == source) {
+            std::mem::swap(place, &mut row);
+        }
+        true
     }
 
     /// How long a run may still wait for more frames: until `most` are there or the first has waited for `patience`. `None`: none waits; zero: it starts.
@@ -95,7 +96,7 @@ mod tests {
                 for (camera, (due, every)) in next.iter_mut().zip(&self.every).enumerate() {
                     if now >= *due {
                         let (sent, _) = served.entry(camera).or_default();
-                        waiting.push_newest(frame(camera, *sent), start + now);
+                        waiting.push_newest(frame(camera, *sent), 1, start + now);
                         sent_at.insert((camera, *sent), now);
                         *sent += 1;
                         *due += *every;
@@ -146,21 +147,32 @@ mod tests {
         let start = Instant::now();
         let mut waiting = Waiting::default();
         assert_eq!(waiting.until_run(2, Duration::from_millis(5), start), None);
-        waiting.push_newest(frame(0, 0), start);
+        waiting.push_newest(frame(0, 0), 1, start);
         assert_eq!(waiting.until_run(2, Duration::from_millis(5), start), Some(Duration::from_millis(5)));
-        waiting.push_newest(frame(1, 0), start);
+        waiting.push_newest(frame(1, 0), 1, start);
         assert_eq!(waiting.until_run(2, Duration::from_millis(5), start), Some(Duration::ZERO));
     }
 
     #[test]
     fn the_newest_frame_takes_the_turn_of_the_older_one_and_an_end_takes_none() {
         let (now, mut waiting) = (Instant::now(), Waiting::default());
-        assert!(!waiting.push_newest(frame(0, 1), now));
-        assert!(!waiting.push_newest(frame(1, 1), now));
-        assert!(waiting.push_newest(frame(0, 2), now));
-        assert!(!waiting.push_newest(FrameRow { end: true, ..frame(1, 2) }, now));
+        assert!(!waiting.push_newest(frame(0, 1), 1, now));
+        assert!(!waiting.push_newest(frame(1, 1), 1, now));
+        assert!(waiting.push_newest(frame(0, 2), 1, now));
+        assert!(!waiting.push_newest(FrameRow { end: true, ..frame(1, 2) }, 1, now));
         assert_eq!(waiting.until_run(8, Duration::from_secs(1), now), Some(Duration::ZERO));
         let order: Vec<(String, u64, bool)> = waiting.take(8).into_iter().map(|row| (row.source, row.frame, row.end)).collect();
         assert_eq!(order, [("cam0".to_owned(), 2, false), ("cam1".to_owned(), 1, false), ("cam1".to_owned(), 2, true)]);
+    }
+
+    #[test]
+    fn a_camera_with_all_places_taken_loses_its_oldest_frame_and_keeps_their_order_and_its_turns() {
+        let (now, mut waiting) = (Instant::now(), Waiting::default());
+        for (camera, number) in [(0, 1), (1, 1), (0, 2)] {
+            assert!(!waiting.push_newest(frame(camera, number), 2, now));
+        }
+        assert!(waiting.push_newest(frame(0, 3), 2, now));
+        let order: Vec<(String, u64)> = waiting.take(8).into_iter().map(|row| (row.source, row.frame)).collect();
+        assert_eq!(order, [("cam0".to_owned(), 2), ("cam1".to_owned(), 1), ("cam0".to_owned(), 3)]);
     }
 }

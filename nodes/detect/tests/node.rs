@@ -164,7 +164,7 @@ fn thresholds_follow_live_parameters() {
 #[test]
 fn live_mode_takes_the_newest_frame_of_a_camera_and_counts_the_others() {
     let bench = Bench::new("newest", Mode::Live);
-    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut node = bench.node(params("yolo.onnx", &[("MAX_WAITING", "1")]));
     let mut out = Outputs::collector();
     feed(&mut node, &mut out, &[bench.u8_frame("a", 0, 255), bench.u8_frame("b", 0, 255)]);
     feed(&mut node, &mut out, &[bench.u8_frame("a", 1, 255)]);
@@ -177,13 +177,49 @@ fn live_mode_takes_the_newest_frame_of_a_camera_and_counts_the_others() {
 #[test]
 fn live_mode_looks_at_all_messages_before_it_detects_a_full_batch() {
     let bench = Bench::new("full", Mode::Live);
-    let mut node = bench.node(params("yolo.onnx", &[("MAX_BATCH", "1")]));
+    let mut node = bench.node(params("yolo.onnx", &[("MAX_BATCH", "1"), ("MAX_WAITING", "1")]));
     let mut out = Outputs::collector();
     (0..3).for_each(|n| feed(&mut node, &mut out, &[bench.u8_frame("a", n, 255), bench.u8_frame("b", n, 255)]));
     until_idle(&mut node, &mut out);
     let rows: Vec<DetectionsRow> = out.taken("detections");
     assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("a", 2), ("b", 2)]);
     assert_eq!(out.counted("superseded"), 4);
+}
+
+#[test]
+fn in_live_mode_a_few_frames_may_wait_and_then_the_oldest_of_that_camera_goes() {
+    let bench = Bench::new("waiting", Mode::Live);
+    let mut node = bench.node(params("yolo.onnx", &[("MAX_WAITING", "2")]));
+    let mut out = Outputs::collector();
+    (0..4).for_each(|n| feed(&mut node, &mut out, &[bench.u8_frame("a", n, 255)]));
+    feed(&mut node, &mut out, &[bench.u8_frame("b", 0, 255)]);
+    until_idle(&mut node, &mut out);
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.frame)).collect::<Vec<_>>(), [("a", 2), ("a", 3), ("b", 0)]);
+    assert_eq!(out.counted("superseded"), 2);
+}
+
+#[test]
+fn still_frames_repeat_the_boxes_and_the_model_rests() {
+    let bench = Bench::new("still", Mode::Lossless);
+    let rows = |still_frames: &str, levels: &[u8]| {
+        let mut node = bench.node(params("yolo.onnx", &[("STILL_FRAMES", still_frames)]));
+        let mut out = Outputs::collector();
+        for (n, level) in levels.iter().enumerate() {
+            feed(&mut node, &mut out, &[bench.u8_frame("a", n as u64, *level)]);
+            until_idle(&mut node, &mut out);
+        }
+        (out.taken::<DetectionsRow>("detections"), out.counted("still"))
+    };
+    let levels = [255, 255, 255, 255, 255, 0, 0, 255];
+    let (every, none) = rows("0", &levels);
+    let (repeated, still) = rows("2", &levels);
+    assert_eq!((none, still), (0, 4));
+    assert!(every.iter().any(|row| !row.detections.is_empty()));
+    assert_eq!(every, repeated);
+    // This toy's scores follow the level, so that it shows whether it ran.
+    let (noisy, _) = rows("2", &[255, 254]);
+    assert_eq!(noisy[0].detections, noisy[1].detections);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use gantry_media::{DecoderOptions, FrameReader};
 use gantry_messages::{BoxXyxy, CropText, DetectionsRow, FrameRow, Kind, Track, TracksRow, VariantRead};
 use gantry_node::Fault;
 use gantry_node_crop::{cutting::Cutting, gate::Gate};
+use gantry_node_detect::{Green, Stillness};
 use gantry_node_enhance::Turns;
 use gantry_node_store::Record;
 use gantry_node_track::Tracker;
@@ -56,6 +57,7 @@ struct Line<'a> {
     input: Vec<u8>,
     detector: Detector,
     kinds: Vec<Option<Kind>>,
+    still: Stillness,
     selection: Selection,
     tracker: Box<dyn Tracker>,
     gate: Gate,
@@ -83,11 +85,13 @@ impl<'a> Line<'a> {
             None => gantry_node_vote::Syntaxes::built_in(),
         });
         let (width, height) = p.input;
+        let green = Green::of([1, 3, height, width]).ok_or_else(|| Fault::new("the detector's input has no three planes"))?;
         Ok(Self {
             camera: camera.to_owned(),
             reader: FrameReader::open_with(&clip.to_string_lossy(), DecoderOptions { threads: 1, deinterlace: true })?,
             scaler: FrameScaler::default(),
             input: vec![0; Arrangement::PlanarU8.byte_len(width, height)],
+            still: p.detect.stillness(green),
             selection: p.detect.selection(&kinds),
             detector,
             kinds,
@@ -114,9 +118,9 @@ impl<'a> Line<'a> {
         let letterbox = Letterbox::fit(yuv.width, yuv.height, width, height);
         self.scaler.run(&yuv, &letterbox, Arrangement::PlanarU8, &mut self.input);
         laps.lap(2);
-        let found = self.detector.detect(&self.input, &self.selection)?.to_vec();
         let t = letterbox.source_from_input();
         let row = FrameRow {
+            source: self.camera.clone(),
             source_width: yuv.width as u32,
             source_height: yuv.height as u32,
             scale_x: t.scale_x,
@@ -125,7 +129,15 @@ impl<'a> Line<'a> {
             offset_y: t.offset_y,
             ..FrameRow::default()
         };
-        let detections = gantry_node_detect::detections(&found, &row, self.detector.classes(), &self.kinds);
+        let detections = match self.still.repeat(&row, &self.input) {
+            Some(found) => found.to_vec(),
+            None => {
+                let found = self.detector.detect(&self.input, &self.selection)?.to_vec();
+                let detections = gantry_node_detect::detections(&found, &row, self.detector.classes(), &self.kinds);
+                self.still.keep(&self.camera, &detections);
+                detections
+            }
+        };
         laps.lap(3);
         let detections = DetectionsRow {
             source: self.camera.clone(),
