@@ -437,6 +437,38 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_a_layout_has_no_use_for_are_zero() {
+        let refused = |layout: Layout, unused: &mut dyn Iterator<Item = usize>| {
+            let handle = Handle::encode(&Descriptor {
+                pool: PoolId([1; 16]),
+                backend: Backend::HostMemfd,
+                mode: Mode::Live,
+                seq: 0,
+                slot: 0,
+                generation: 1,
+                device_uuid: [0; 16],
+                offset: 0,
+                len: layout.byte_len(),
+                layout,
+                published_ns: 0,
+            });
+            assert!(handle.decode_checked().is_ok());
+            for at in unused.chain(81..88).chain(168..192).chain(40..56) {
+                let mut bytes = *handle.as_bytes();
+                bytes[at] = 1;
+                assert_eq!(Handle::from_bytes(bytes).decode_checked(), Err(HandleError::Reserved), "byte {at} of {layout:?}");
+            }
+        };
+        // The data type, and the planes behind the last one.
+        refused(Layout::gray8(8, 8).unwrap(), &mut [77].into_iter().chain(120..168));
+        refused(Layout::i420(8, 8).unwrap(), &mut [77].into_iter().chain(152..168));
+        // Format and colour, and the axes and strides behind the last one.
+        let (shape, format_and_colour) = ([2, 3], (72..76).chain(79..81));
+        let behind = (96 + 4 * shape.len()..120).chain(120 + 8 * shape.len()..168);
+        refused(Layout::tensor(DType::U8, &shape).unwrap(), &mut format_and_colour.chain(behind));
+    }
+
+    #[test]
     fn names_are_written_in_full() {
         let id = PoolId(std::array::from_fn(|i| 0x10 * i as u8 + 0x0f));
         assert_eq!(id.to_string(), "0f1f2f3f4f5f6f7f8f9fafbfcfdfefff");

@@ -104,6 +104,7 @@ impl Import {
         let ended = |error: &io::Error| matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
         let gone =
             |step| move |error: io::Error| if ended(&error) { AcquireError::Closed { pool: id } } else { system(step)(error).into() };
+        fault_point!("join.before_hello");
         wire::send(&socket, &hello.encode(), &[]).map_err(gone("saying hello"))?;
         fault_point!("join.after_hello");
         let patience = Timespec { tv_sec: ANSWER_PATIENCE.as_secs() as i64, tv_nsec: 0 };
@@ -405,6 +406,7 @@ impl Drop for Welcomed {
         fault_point!("consumer.before_goodbye");
         // The last lease went before the last `Arc<Import>`. If the producer is gone nobody listens, which is as well.
         let _ = wire::send(&self.0, &Request::Goodbye.encode(), &[]);
+        fault_point!("consumer.after_goodbye");
     }
 }
 
@@ -433,3 +435,7 @@ impl Track {
         new
     }
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -43,6 +43,8 @@ mod loan;
 mod meta;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod one_mapping;
 mod pages;
 mod pool;
 #[cfg(feature = "proofs")]

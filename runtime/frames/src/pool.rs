@@ -335,6 +335,7 @@ impl Guard {
                 self.inner.leases.slot_words().for_each(|word| word::retire(word, State::Closed));
             }
         }
+        fault_point!("producer.in_close");
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // An eventfd takes 8 bytes at a time and is empty here.

@@ -93,11 +93,13 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        fault_point!("producer.before_unlink");
         let link = self.dir.join(&self.link);
         // A restarted producer of this output may have put its own link there.
         if fs::read_link(&link).is_ok_and(|target| target.as_os_str() == OsString::from(&self.name)) {
             let _ = fs::remove_file(link);
         }
+        fault_point!("producer.in_unlink");
         if let Err(error) = fs::remove_file(self.dir.join(&self.name)) {
             tracing::warn!(%error, socket = self.name, "the pool's socket could not be removed");
         }

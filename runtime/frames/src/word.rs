@@ -64,7 +64,7 @@ impl Word {
     }
 
     fn with_state(self, state: State) -> Self {
-        Self(self.0 & !(0xf << LEASE_BITS) | ((state as u64) << LEASE_BITS))
+        Self::new(self.generation(), state, self.leases())
     }
 }
 
@@ -164,6 +164,36 @@ mod tests {
         assert_eq!(begin_write(&word, 7, State::Published), Err(BeginRefusal::Scribbled(Word(u64::MAX))));
         assert!(end_write(&word, 7, State::Published));
         assert_eq!(Word(word.load(Ordering::Relaxed)), Word::new(7, State::Published, 0));
+    }
+
+    #[test]
+    fn a_slot_is_leased_or_scribbled_over_and_neither_is_taken_for_the_other() {
+        let begin = |generation, state, leases| begin_write(&AtomicU64::new(Word::new(generation, state, leases).0), 7, State::Published);
+        assert_eq!(begin(7, State::Published, 0), Ok(8));
+        assert_eq!(begin(7, State::Published, 5), Err(BeginRefusal::Leased(5)));
+        for (generation, state) in [(7, State::Free), (7, State::Writing), (6, State::Published), (8, State::Published)] {
+            for leases in [0, 5] {
+                assert_eq!(begin(generation, state, leases), Err(BeginRefusal::Scribbled(Word::new(generation, state, leases))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_lease_that_is_taken_twice_is_one_lease() {
+        let word = AtomicU64::new(Word::new(3, State::Published, 2).0);
+        assert_eq!((lease(&word, 3, 4), lease(&word, 3, 4)), (Ok(()), Ok(())));
+        assert_eq!(Word(word.load(Ordering::Relaxed)), Word::new(3, State::Published, 6));
+        assert!(release(&word, 4));
+        assert_eq!(Word(word.load(Ordering::Relaxed)), Word::new(3, State::Published, 2));
+    }
+
+    #[test]
+    fn a_slot_that_is_retired_keeps_generation_and_leases() {
+        for state in [State::Closed, State::Quarantined] {
+            let word = AtomicU64::new(Word::new(u32::MAX - 1, State::Writing, 0xfff_ffff).0);
+            retire(&word, state);
+            assert_eq!(Word(word.load(Ordering::Relaxed)), Word::new(u32::MAX - 1, state, 0xfff_ffff));
+        }
     }
 
     #[test]
