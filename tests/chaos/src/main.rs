@@ -3,13 +3,20 @@
 //! `gantry-chaos [--kills N] [--seconds S] [--seed X]`. The plan of faults follows from the seed; each one must fire where it was
 //! armed. What is checked is P1 to P6 of docs/handles.md.
 
+mod child;
+mod end;
+mod faults;
+mod ledger;
 mod peer;
+mod points;
+mod totals;
 mod world;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use world::{Totals, World};
+use totals::Totals;
+use world::World;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

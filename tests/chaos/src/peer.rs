@@ -194,7 +194,7 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
     proofs::set_hook(point);
     let fds = open_fds();
     let client = Client::new(ClientConfig { runtime_dir: dir.into(), name: format!("c{index}"), max_held: MAX_HELD });
-    let (mut new, mut held, mut finish) = (Vec::new(), VecDeque::<Acquired>::new(), None);
+    let (mut new, mut held, mut finish, mut leaving) = (Vec::new(), VecDeque::<Acquired>::new(), None, false);
     let stats = loop {
         let stdin = std::io::stdin();
         let step = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -208,9 +208,13 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
                     Err(error) => return violation(&format!("observe: {error:?}")),
                 }
             }
+            Ok(Some((b'L', _))) => leaving = true,
             Ok(Some((b'G', content))) => finish = Some((PoolId(content[..16].try_into().unwrap_or_default()), numbers(&content[16..])[0])),
             Err(()) => return Ok(()),
             _ => {}
+        }
+        if leaving && client.find(OUTPUT).is_ok_and(|found| found.is_some()) {
+            break Vec::new();
         }
         if idle {
             // Counters stay after a pool, so they do not say whether there is one.
@@ -249,14 +253,15 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
             let stats = client.stats().into_iter().find(|stats| stats.pool == id);
             match stats {
                 Some(stats) if stats.mode == Mode::Live || stats.acked_next == published => {
-                    break vec![stats.used, stats.stale, stats.seen, stats.refused];
+                    break vec![stats.used, stats.stale, stats.seen, stats.refused, stats.dropped, stats.published];
                 }
-                None if published == 0 => break vec![0; 4],
+                None if published == 0 => break vec![0; 6],
                 _ => client.recover_all(&mut new),
             }
         }
     };
-    drop(client);
+    // Goodbye; what is held is given back without an acknowledgement.
+    drop((held, client));
     tell(b'E', &bytes(&[&stats[..], &[open_fds() as u64 - fds as u64]].concat()));
     Ok(())
 }
