@@ -1,8 +1,12 @@
-//! Passes detections on as a bad transport would: `FAULTS: repeat+swap` sends messages twice and in another order, `lose` leaves
-//! out the second one.
+//! Passes rows on as a bad transport would. `FAULTS: repeat+swap` sends messages twice and in another order, `lose` leaves out the
+//! second one, `lose-some` every fourth, `all` does all of that.
+//!
+//! Rows of `frames/v1` name buffers: this node is one of their declared readers, never takes them, and is done with each as soon as its
+//! message went out or was left out. `lost_rows` of its statistics counts those that were left out; the ends of cameras do not count.
 
 use gantry_contract::{Arity, Contract, choice_param, input, list, output, text};
-use gantry_messages::DetectionsRow;
+use gantry_frames::{Client, Handle, Mode};
+use gantry_messages::{DetectionsRow, FrameRow, Message};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -10,10 +14,31 @@ use std::process::ExitCode;
 const CONTRACT: Contract = Contract {
     name: text("unreliable"),
     summary: text("Repeats, swaps or loses the messages that it passes on; for tests."),
-    inputs: list(const { &[input("detections", "detections/v1", Arity::One, "what is passed on")] }),
-    outputs: list(const { &[output("detections", "detections/v1", "the same rows, not always once and in order")] }),
+    inputs: list(
+        const {
+            &[
+                input("detections", "detections/v1", Arity::Optional, "what is passed on"),
+                input("frames", "frames/v1", Arity::Optional, "what is passed on"),
+            ]
+        },
+    ),
+    outputs: list(
+        const {
+            &[
+                output("detections", "detections/v1", "the same rows, not always once and in order"),
+                output("frames", "frames/v1", "the same rows, not always once and in order"),
+            ]
+        },
+    ),
     params: list(
-        const { &[choice_param("faults", const { &[text("none"), text("repeat+swap"), text("lose")] }, "none", "what happens to messages")] },
+        const {
+            &[choice_param(
+                "faults",
+                const { &[text("none"), text("repeat+swap"), text("lose"), text("lose-some"), text("all")] },
+                "none",
+                "what happens to messages",
+            )]
+        },
     ),
 };
 
@@ -23,7 +48,7 @@ struct Params {
     faults: Faults,
 }
 
-#[derive(PartialEq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize)]
 enum Faults {
     #[serde(rename = "none")]
     None,
@@ -31,59 +56,93 @@ enum Faults {
     RepeatAndSwap,
     #[serde(rename = "lose")]
     Lose,
+    #[serde(rename = "lose-some")]
+    LoseSome,
+    #[serde(rename = "all")]
+    All,
 }
 
 struct Unreliable {
-    faults: Faults,
-    /// Frames that are sent in one message: the number of messages must not depend on the time.
-    rows: Vec<DetectionsRow>,
-    sent: usize,
-    held_back: Vec<DetectionsRow>,
+    client: Client,
+    detections: Line<DetectionsRow>,
+    frames: Line<FrameRow>,
 }
 
-/// Rows in each message that goes out.
+/// One port, in and out.
+struct Line<T> {
+    port: &'static str,
+    faults: Faults,
+    /// Rows in each message that goes out: the number of messages must not depend on the time.
+    rows_each: usize,
+    rows: Vec<T>,
+    sent: usize,
+    held_back: Vec<T>,
+}
+
+/// Rows in each message of a lossless run; a live one does not wait for more.
 const ROWS: usize = 8;
 
 impl Stage for Unreliable {
     type Params = Params;
     const CONTRACT: Contract = CONTRACT;
 
-    fn open(params: Params, _context: &Context) -> Result<Self, Fault> {
-        Ok(Self { faults: params.faults, rows: Vec::new(), sent: 0, held_back: Vec::new() })
+    fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        let rows_each = if context.mode == Mode::Live { 1 } else { ROWS };
+        let (client, faults) = (context.client(1)?, params.faults);
+        Ok(Self { client, detections: Line::new("detections", faults, rows_each), frames: Line::new("frames", faults, rows_each) })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
-        for row in input.rows::<DetectionsRow>()? {
-            let end = row.end;
+        if input.port == self.detections.port {
+            return self.detections.take(input.rows()?, out);
+        }
+        let rows: Vec<FrameRow> = input.rows()?;
+        let handles: Vec<Handle> = rows.iter().filter(|row| !row.end).map(|row| Handle::from_bytes(row.handle)).collect();
+        self.frames.take(rows, out)?;
+        handles.iter().try_for_each(|handle| Ok(self.client.ack(handle)?))
+    }
+}
+
+impl<T: Message + Clone> Line<T> {
+    fn new(port: &'static str, faults: Faults, rows_each: usize) -> Self {
+        Self { port, faults, rows_each, rows: Vec::new(), sent: 0, held_back: Vec::new() }
+    }
+
+    fn take(&mut self, rows: Vec<T>, out: &mut Outputs) -> Result<(), Fault> {
+        for row in rows {
+            let end = row.is_end();
             self.rows.push(row);
-            if self.rows.len() == ROWS || end {
+            if self.rows.len() == self.rows_each || end {
                 let rows = std::mem::take(&mut self.rows);
                 self.pass_on(rows, end, out)?;
             }
         }
         Ok(())
     }
-}
 
-impl Unreliable {
-    fn pass_on(&mut self, rows: Vec<DetectionsRow>, end: bool, out: &mut Outputs) -> Result<(), Fault> {
+    fn pass_on(&mut self, rows: Vec<T>, end: bool, out: &mut Outputs) -> Result<(), Fault> {
         let turn = self.sent;
         self.sent += 1;
-        match self.faults {
-            Faults::Lose if turn == 1 => Ok(()),
+        let (loses, mixes) = match self.faults {
+            Faults::None => (false, false),
+            Faults::RepeatAndSwap => (false, true),
+            Faults::Lose => (turn == 1, false),
+            Faults::LoseSome => (turn.is_multiple_of(4), false),
+            // The first one and every fourth behind it, and the last.
+            Faults::All => (turn.is_multiple_of(4) || end, true),
+        };
+        if loses {
+            out.count("lost_rows", rows.iter().filter(|row| !row.is_end()).count() as u64);
+        } else if mixes && turn % 5 == 1 && !end {
             // Every fifth message comes after the next one.
-            Faults::RepeatAndSwap if turn % 5 == 1 && !end => {
-                self.held_back = rows;
-                Ok(())
-            }
-            Faults::RepeatAndSwap => {
-                out.send("detections", &rows)?;
-                out.send("detections", &std::mem::take(&mut self.held_back))?;
-                // Every third comes twice.
-                if turn.is_multiple_of(3) { out.send("detections", &rows) } else { Ok(()) }
-            }
-            Faults::None | Faults::Lose => out.send("detections", &rows),
+            self.held_back = rows;
+            return Ok(());
+        } else {
+            out.send(self.port, &rows)?;
         }
+        out.send(self.port, &std::mem::take(&mut self.held_back))?;
+        // Every third comes twice.
+        if mixes && !loses && turn.is_multiple_of(3) { out.send(self.port, &rows) } else { Ok(()) }
     }
 }
 
