@@ -20,8 +20,8 @@ const WARM_UP_S: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How long dora gets to end its nodes after Ctrl-C.
 const AFTER_STOP: Duration = Duration::from_secs(20);
-/// Shared memory of a source that sends pixels: 20 frames.
-const SHARED_BYTES: &str = "64MB";
+/// Shared memory of a source that sends pixels: 40 frames.
+const SHARED_BYTES: &str = "128MB";
 
 /// What a graph looks like.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Shape {
     pub consumers: usize,
     /// Messages of each source in each period.
     pub kinds: Vec<Kind>,
+    /// Frames that each message of handles or pixels tells of: 1, or up to 8 as in Gantry's lossless runs.
+    pub group: u64,
     /// Whether messages go over the daemon's lossless path, as all edges of Gantry's own graphs; else directly from node to node.
     pub backpressure: bool,
     /// Whether nodes take the CPU time of the layer's calls.
@@ -140,8 +142,9 @@ fn describe(shape: &Shape, dir: &Path, results: &Path) -> Result<Value, Fault> {
         kinds: shape.kinds.clone(),
         consumers: consumers.clone(),
         fps: FPS,
-        warm_up_frames: WARM_UP_S * FPS,
-        frames: shape.seconds * FPS,
+        group: shape.group,
+        warm_up_frames: (WARM_UP_S * FPS).next_multiple_of(shape.group),
+        frames: (shape.seconds * FPS).next_multiple_of(shape.group),
         timed: shape.timed,
         results: results.to_owned(),
         sockets: dir.join("sockets"),

@@ -11,7 +11,7 @@ use gantry_node::Fault;
 /// it.
 pub fn rows(seconds: u64, interrupt: &Interrupt) -> Result<Vec<Row>, Fault> {
     let kinds = vec![Kind::Handle, Kind::Bare, Kind::Small, Kind::Columns];
-    let shape = Shape { cameras: 1, consumers: 1, kinds, backpressure: true, timed: false, seconds };
+    let shape = Shape { cameras: 1, consumers: 1, kinds, group: 1, backpressure: true, timed: false, seconds };
     let mut beside = None;
     let outcome = graph::run_beside(&shape, interrupt, || {
         // Without it there is still the comparison with dora.

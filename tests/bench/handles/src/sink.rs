@@ -55,8 +55,9 @@ impl Sink {
                 let bytes: &[u8] = (&data).try_into().map_err(|e| Fault::new(format!("no bytes: {e}")))?;
                 let (frame, sent_ns) = header(bytes).ok_or_else(|| Fault::new(format!("a message of {} bytes", bytes.len())))?;
                 self.sample(kind, frame, now_ns().saturating_sub(sent_ns));
-                if kind == Kind::Pixels && bytes.len() as u64 != pool::layout()?.byte_len() {
-                    self.report.wrong += 1;
+                if kind == Kind::Pixels {
+                    self.report.wrong += u64::from(bytes.len() as u64 != self.job.group * pool::layout()?.byte_len());
+                    self.report.messages += (self.job.group - 1) * u64::from(self.counts(frame));
                 }
                 frame
             }
@@ -64,7 +65,9 @@ impl Sink {
         // The window of this process begins at the first message that counts and ends at the last whole second of frames.
         if self.counts(frame) {
             let (wall, cpu, threads) = *self.window.get_or_insert_with(|| (now_ns(), process_cpu_ns(), threads_cpu_ns("frames-")));
-            if (frame + 1).is_multiple_of(self.job.fps) || frame + 1 == self.job.warm_up_frames + self.job.frames {
+            if (frame + 1).is_multiple_of(self.job.fps.next_multiple_of(self.job.group))
+                || frame + 1 == self.job.warm_up_frames + self.job.frames
+            {
                 self.report.wall_ns = now_ns() - wall;
                 self.report.cpu_ns = process_cpu_ns() - cpu;
                 self.report.threads_ns = threads_cpu_ns("frames-") - threads;

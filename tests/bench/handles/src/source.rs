@@ -27,6 +27,8 @@ struct Source {
     /// What a decoder of its own memory would have written.
     picture: Vec<u8>,
     bare: Vec<u8>,
+    /// Of the frames that the next message tells of.
+    rows: Vec<FrameRow>,
     columns: ArrayRef,
     report: Report,
     /// Whether this frame is counted.
@@ -45,6 +47,7 @@ pub fn run() -> Result<(), Fault> {
         timer: ThreadTimer::new(job.timed),
         picture: vec![114; layout.byte_len() as usize],
         bare: vec![0; bare_bytes(&job)?],
+        rows: Vec::new(),
         columns: encode(&[FrameRow { format: "I420".into(), source: job.name.clone(), ..FrameRow::default() }])?,
         report: Report::default(),
         counts: false,
@@ -133,14 +136,25 @@ impl Source {
                 self.node.send_output(output, parameters, DoraArray::from(self.columns.clone()))
             }
             Kind::Pixels => {
+                if !self.completes(frame) {
+                    return Ok(());
+                }
                 pool::stamp(&mut self.picture, frame);
                 put_header(&mut self.picture, frame, now_ns());
-                let picture = &self.picture;
-                self.node.send_output_raw(output, MetadataParameters::default(), picture.len(), |out| out.copy_from_slice(picture))
+                let (picture, len) = (&self.picture, self.picture.len() * self.job.group as usize);
+                self.report.messages += (self.job.group - 1) * u64::from(self.counts);
+                self.node.send_output_raw(output, MetadataParameters::default(), len, |out| {
+                    out.chunks_exact_mut(picture.len()).for_each(|place| place.copy_from_slice(picture));
+                })
             }
         };
         self.report.messages += u64::from(self.counts);
         sent.map_err(|e| Fault::new(e.to_string()))
+    }
+
+    /// Whether `frame` is the last one of a message.
+    fn completes(&self, frame: u64) -> bool {
+        (frame + 1).is_multiple_of(self.job.group)
     }
 
     /// Publishes the frame and sends its message as nodes do. The decoder wrote into the slot, so that nothing is copied here.
@@ -153,12 +167,15 @@ impl Source {
         self.timer.start();
         let published = loaned.fill(self.layout)?.publish(&meta);
         pool_ns += self.timer.lap();
-        let message = self.writer.encode(Kind::Handle.name(), &[pool::row(&meta, &published.handle)])?;
+        self.rows.push(pool::row(&meta, &published.handle));
+        let rows = if self.completes(frame) { std::mem::take(&mut self.rows) } else { Vec::new() };
+        let message = if rows.is_empty() { None } else { Some(self.writer.encode(Kind::Handle.name(), &rows)?) };
         let arrow_ns = self.timer.lap();
         if self.counts {
             self.report.pool_ns += pool_ns;
             self.report.arrow_ns += arrow_ns;
         }
+        let Some(message) = message else { return Ok(()) };
         message.send::<FrameRow>(&mut self.node, Kind::Handle.name())
     }
 }

@@ -12,7 +12,7 @@ const SHAPES: [(usize, usize); 6] = [(1, 1), (1, 2), (1, 4), (1, 8), (4, 1), (16
 pub fn rows(seconds: u64, interrupt: &Interrupt) -> Result<Vec<Row>, Fault> {
     let mut rows = Vec::new();
     for (cameras, consumers) in SHAPES {
-        let shape = Shape { cameras, consumers, kinds: vec![Kind::Handle], backpressure: true, timed: true, seconds };
+        let shape = Shape { cameras, consumers, kinds: vec![Kind::Handle], group: 1, backpressure: true, timed: true, seconds };
         let outcome = graph::run(&shape, interrupt)?;
         let layer = outcome.layer_ns_per_frame() * FPS as f64 / 1e9;
         let all = outcome.cores() / cameras as f64;

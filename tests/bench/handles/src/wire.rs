@@ -52,6 +52,8 @@ pub struct Job {
     pub consumers: Vec<String>,
     /// Frames per second.
     pub fps: u64,
+    /// Frames that each message of handles or pixels tells of.
+    pub group: u64,
     /// Frames that are not counted, so that everything has started.
     pub warm_up_frames: u64,
     /// Frames that are counted.
@@ -94,7 +96,7 @@ pub struct Report {
     pub arrow_ns: u64,
     /// CPU time of the layer's own threads.
     pub threads_ns: u64,
-    /// Counted messages, sent or received.
+    /// Counted messages, sent or received; of handles and pixels, frames.
     pub messages: u64,
     /// Frames that were overwritten before they were read.
     pub stale: u64,
