@@ -12,7 +12,8 @@ cargo xtask COMMAND
 
   demo       set up, build, read the shipped clips as two cameras: table, annotated videos and a page in out/demo
   test       set up, then formatting, clippy, unit, node, graph and whole-system tests
-  prove      the long proofs of the buffer handles: 10,000 kills, fuzzing, mutants; --skip-missing for tools that are not there
+  prove      the proofs of the buffer handles: 10,000 kills, loom, fuzzing, ThreadSanitizer, mutants; --short for minutes instead of
+             hours, --skip-missing for tools that are not there, names for some of them
   setup      Debian packages, the dora CLI, the libraries ONNX Runtime and NVRTC (into .gantry), a release build
   generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
