@@ -90,6 +90,8 @@ struct Decoder {
     surfaces: Vec<Option<Arc<Vec<u8>>>>,
     outputs: usize,
     mapped: BTreeMap<CUdeviceptr, usize>,
+    /// Buffers that were unmapped and are used again.
+    spare: Vec<CUdeviceptr>,
 }
 
 static DECODERS: Mutex<Option<HashMap<usize, Decoder>>> = Mutex::new(None);
@@ -127,6 +129,7 @@ pub unsafe extern "C" fn cuvidCreateDecoder(decoder: *mut *mut c_void, info: *co
             surfaces: vec![None; info.surfaces as usize],
             outputs: info.outputs as usize,
             mapped: BTreeMap::new(),
+            spare: Vec::new(),
         };
         let handle = with(|all| {
             let handle = all.keys().max().unwrap_or(&0) + 1;
@@ -143,12 +146,18 @@ pub unsafe extern "C" fn cuvidCreateDecoder(decoder: *mut *mut c_void, info: *co
 #[unsafe(no_mangle)]
 pub extern "C" fn cuvidDestroyDecoder(decoder: *mut c_void) -> CUresult {
     let removed = with(|all| all.remove(&decoder.addr()));
-    answer(match removed {
+    let destroy = || {
+        let decoder = removed.ok_or(CUDA_ERROR_INVALID_HANDLE)?;
         // FFmpeg unmaps all pictures first, as they hold the decoder.
-        Some(decoder) if decoder.mapped.is_empty() => Ok(()),
-        Some(_) => Err(CUDA_ERROR_INVALID_VALUE),
-        None => Err(CUDA_ERROR_INVALID_HANDLE),
-    })
+        if !decoder.mapped.is_empty() {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        decoder.spare.iter().try_for_each(|buffer| match cuMemFree_v2(*buffer) {
+            CUDA_SUCCESS => Ok(()),
+            refused => Err(refused),
+        })
+    };
+    answer(destroy())
 }
 
 /// Name of the file with the picture of these slices.
@@ -187,20 +196,22 @@ pub unsafe extern "C" fn cuvidMapVideoFrame64(
     let map = || {
         current()?;
         let found = with(|all| {
-            let decoder = all.get(&raw.addr()).ok_or(CUDA_ERROR_INVALID_HANDLE)?;
+            let decoder = all.get_mut(&raw.addr()).ok_or(CUDA_ERROR_INVALID_HANDLE)?;
             if decoder.mapped.len() >= decoder.outputs {
                 return Err(CUDA_ERROR_OUT_OF_MEMORY);
             }
             let picture = usize::try_from(index).ok().and_then(|at| decoder.surfaces.get(at)).ok_or(CUDA_ERROR_INVALID_VALUE)?.clone();
-            Ok((picture, decoder.width, decoder.height, decoder.pitch))
+            Ok((picture, decoder.width, decoder.height, decoder.pitch, decoder.spare.pop()))
         })?;
-        let (picture, width, height, stride) = found;
+        let (picture, width, height, stride, spare) = found;
         let len = stride * (height + height.div_ceil(2));
-        let mut address = 0;
-        // SAFETY: a place for the answer.
-        match unsafe { cuMemAlloc_v2(&mut address, len) } {
-            CUDA_SUCCESS => {}
-            refused => return Err(refused),
+        let mut address = spare.unwrap_or_default();
+        if spare.is_none() {
+            // SAFETY: a place for the answer.
+            match unsafe { cuMemAlloc_v2(&mut address, len) } {
+                CUDA_SUCCESS => {}
+                refused => return Err(refused),
+            }
         }
         let bytes = laid_out(picture.as_deref(), (width, height), stride, len);
         // SAFETY: `touch` gives `len` writable bytes, and `bytes` has as many.
@@ -249,10 +260,12 @@ pub extern "C" fn cuvidUnmapVideoFrame64(raw: *mut c_void, at: CUdeviceptr) -> C
             CUDA_SUCCESS => {}
             spoiled => return Err(spoiled),
         }
-        match cuMemFree_v2(at) {
-            CUDA_SUCCESS => Ok(()),
-            refused => Err(refused),
-        }
+        with(|all| {
+            if let Some(decoder) = all.get_mut(&raw.addr()) {
+                decoder.spare.push(at);
+            }
+        });
+        Ok(())
     };
     answer(unmap())
 }
