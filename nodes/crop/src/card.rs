@@ -30,8 +30,7 @@ impl OnCard {
     /// Memory of the host, or what is missing on this machine, with the command that brings it.
     pub fn open(memory: &Memory) -> Result<Self, Fault> {
         let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
-        let no_card =
-            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
         let card = memory.context().ok_or_else(|| wanted(no_card()))?;
         let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| wanted(kernel_fault(&e)))?;
         let queue = Queue::new(&kernels).map_err(|e| wanted(kernel_fault(&e)))?;

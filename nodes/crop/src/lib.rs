@@ -124,7 +124,7 @@ impl Stage for Crop {
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         check(&params)?;
         let largest = Layout::rgb8((params.max_height_px * MAX_ASPECT) as u32, params.max_height_px as u32)?;
-        let memory = if params.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let memory = if params.memory == "cuda" { context.memory_of_card()? } else { Memory::Host };
         let on_card = if params.memory == "cuda" { Some(OnCard::open(&memory)?) } else { None };
         Ok(Self {
             pool: match &on_card {

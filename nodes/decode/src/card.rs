@@ -33,9 +33,8 @@ pub fn open(params: &Params, context: &Context) -> Result<Option<Card>, Fault> {
         return Err(wanted(Fault::new("`decoder` is `software`, which decodes into host memory"))
             .hint("set `MEMORY: host`; `resize` with `MEMORY: cuda` scales such frames first and uploads them small"));
     }
-    let memory = context.memory().map_err(wanted)?;
-    let no_card =
-        || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+    let memory = context.memory_of_card()?;
+    let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
     let card = memory.context().ok_or_else(|| wanted(no_card()))?;
     match NvdecDevice::open(card) {
         Ok(device) => Ok(Some(Card { device: Arc::new(device), lane: Lane::new(memory, &context.stop) })),

@@ -46,8 +46,7 @@ impl Engine {
         };
         // A batch on a card holds all of its frames.
         options.gpu_batch = options.gpu_batch.min(MOST_HELD);
-        let no_card =
-            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
         let card = memory.context().ok_or_else(|| wanted(no_card()))?;
         let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| wanted(kernel_fault(&e)))?;
         let detector = DeviceDetector::open(path, &options, &kernels).map_err(|e| wanted(model_fault(&e)))?;

@@ -72,7 +72,7 @@ impl Stage for Detect {
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let memory = if params.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let memory = if params.memory == "cuda" { context.memory_of_card()? } else { Memory::Host };
         let engine = Engine::open(&params, &memory)?;
         let described = engine.described();
         let kinds = params.kinds(described.classes());

@@ -50,8 +50,7 @@ impl OnCard {
     /// Memory of the host; an operator that has no kernel; what is missing on this machine, with the command that brings it.
     pub fn open(memory: &Memory, operators: &[Instance], options: &[String]) -> Result<Self, Fault> {
         let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
-        let no_card =
-            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
         let card = memory.context().ok_or_else(|| wanted(no_card()))?;
         let kernel = |(operator, options): (&Instance, &String)| kernel_of(operator.name(), operator.params(), options);
         let operators = operators.iter().zip(options).map(kernel).collect::<Result<_, _>>().map_err(wanted)?;

@@ -89,7 +89,7 @@ impl Stage for Enhance {
         let options = p.options.as_deref().unwrap_or_default();
         // Loaded for the card, too: the libraries say which options there are.
         let operators = operators::load(&p.operators, &folders, options)?;
-        let memory = if p.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let memory = if p.memory == "cuda" { context.memory_of_card()? } else { Memory::Host };
         let on_card = match p.memory.as_str() {
             "cuda" => Some(OnCard::open(&memory, &operators, &operators::split_options(options, &p.operators)?)?),
             _ => None,

@@ -66,8 +66,7 @@ impl Engine {
             return Ok(Self::Single(Box::new(Single { reader, fetched: None })));
         }
         let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
-        let no_card =
-            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
         let card = memory.context().ok_or_else(|| wanted(no_card()))?;
         if device == Device::Cpu {
             let reader = Reader::open(path, &options).map_err(|e| model_fault(&e))?;

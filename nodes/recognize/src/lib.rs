@@ -77,7 +77,7 @@ impl Stage for Recognize {
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
-        let memory = if params.memory == "cuda" { context.memory()? } else { Memory::Host };
+        let memory = if params.memory == "cuda" { context.memory_of_card()? } else { Memory::Host };
         let engine = Engine::open(&params, &memory)?;
         let held = if matches!(engine, Engine::Card(_)) { on_card::MOST_HELD as u32 } else { 1 };
         tracing::info!(device = %engine.info().device, memory = params.memory, input = %engine.info().input, "reader is ready");

@@ -20,8 +20,7 @@ impl OnCard {
     /// Memory of the host, or what is missing on this machine, with the command that brings it.
     pub fn open(memory: &Memory) -> Result<Self, Fault> {
         let wanted = || "parameter `memory` is `cuda`".to_owned();
-        let no_card =
-            || Fault::new("no memory of a card was chosen").hint("`gantry doctor` says what is missing; `GANTRY_MEMORY: cuda` says why");
+        let no_card = || Fault::new("buffers of the host, a card's are wanted").hint("`gantry doctor` says what is missing");
         let card = memory.context().ok_or_else(|| no_card().context(wanted()))?;
         let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| kernel_fault(&e).context(wanted()))?;
         let queue = Queue::new(&kernels).map_err(|e| kernel_fault(&e))?;

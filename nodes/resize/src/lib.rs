@@ -98,7 +98,7 @@ impl Stage for Resize {
         let dtype = if p.dtype == Samples::U8 { DType::U8 } else { DType::F32 };
         let shape = if p.layout == Axes::Nchw { [1, 3, p.height, p.width] } else { [1, p.height, p.width, 3] };
         let tensor = Layout::tensor(dtype, &shape)?;
-        let memory = if p.memory == Place::Cuda { context.memory()? } else { Memory::Host };
+        let memory = if p.memory == Place::Cuda { context.memory_of_card()? } else { Memory::Host };
         let on_card = if p.memory == Place::Cuda { Some(OnCard::open(&memory)?) } else { None };
         let pool = match &on_card {
             Some(_) => context.pool_in("images", p.pool_slots, tensor.byte_len(), 0, &memory)?,

@@ -137,6 +137,23 @@ impl Context {
         self.place.choose(&self.runtime_dir)
     }
 
+    /// [`Context::memory`] for a node whose parameter `memory` is `cuda`.
+    ///
+    /// # Errors
+    /// No card's memory was chosen, with everything that was tried.
+    pub fn memory_of_card(&self) -> Result<Memory, Fault> {
+        let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
+        let memory = self.memory().map_err(wanted)?;
+        match memory.context() {
+            Some(_) => Ok(memory),
+            None => {
+                let why = self.place.said().unwrap_or_default();
+                let hint = "`gantry doctor` says what is missing, and with which command it comes; `MEMORY: host` works without a card";
+                Err(wanted(Fault::new(format!("no memory of a card for buffers, but {why}")).hint(hint)))
+            }
+        }
+    }
+
     /// As [`Context::pool_holding`], in the memory that [`Context::memory`] chose.
     ///
     /// # Errors
