@@ -206,9 +206,11 @@ impl Pool {
                 None => continue,
             }
         };
+        let time = started.elapsed();
+        crate::waiting::add(time);
         let mut book = inner.book();
         book.waits += 1;
-        book.waited_ns += started.elapsed().as_nanos() as u64;
+        book.waited_ns += time.as_nanos() as u64;
         waited
     }
 

@@ -1,3 +1,4 @@
+use crate::busy::Watch;
 use crate::delivery::Delivery;
 use crate::memory::{PROBE_ARGUMENT, answer_probe};
 use crate::outputs::add;
@@ -131,6 +132,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
         started: Instant::now(),
         active: Instant::now(),
         written: None,
+        worked: Duration::ZERO,
         context,
     };
     let events = pump(events, stop).map_err(named)?;
@@ -211,6 +213,8 @@ struct Running<'a, S: Stage> {
     /// When it last had something to do.
     active: Instant,
     written: Option<Instant>,
+    /// Work that has sent nothing yet.
+    worked: Duration,
 }
 
 enum Flow {
@@ -226,7 +230,7 @@ impl<S: Stage> Running<'_, S> {
                 Ok(event) => Some(event),
                 Err(_) if self.context.stop.is_set() => None,
                 Err(_) if self.handle_overdue()? => continue,
-                Err(_) => match self.stage.work(&mut self.out)? {
+                Err(_) => match self.work()? {
                     Work::Again => {
                         self.active = Instant::now();
                         continue;
@@ -246,6 +250,20 @@ impl<S: Stage> Running<'_, S> {
             }
         }
         self.stage.finish(&mut self.out)
+    }
+
+    /// Lets the stage work. What it took counts for the rows that it sent; what sent none counts with the next that did.
+    fn work(&mut self) -> Result<Work, Fault> {
+        let (watch, before) = (Watch::start(), self.out.sent());
+        let work = self.stage.work(&mut self.out)?;
+        let rows = self.out.sent() - before;
+        if rows > 0 || work == Work::Again {
+            self.worked += watch.worked();
+        }
+        if rows > 0 {
+            self.out.busy("work", std::mem::take(&mut self.worked), rows);
+        }
+        Ok(work)
     }
 
     fn handle(&mut self, event: Event) -> Result<Flow, Fault> {
@@ -318,7 +336,9 @@ impl<S: Stage> Running<'_, S> {
         let input = Input::new(id.to_owned(), port.name.to_string(), array);
         add(&mut self.out.stats.rows_in, &port.name, input.len() as u64);
         let _edge = gantry_copies::edge(port.name.clone());
+        let watch = Watch::start();
         let handled = self.stage.on_input(&input, &mut self.out);
+        self.out.busy(&port.name, watch.worked(), input.len() as u64);
         self.active = Instant::now();
         handled
     }

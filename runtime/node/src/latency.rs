@@ -40,23 +40,29 @@ impl Latency {
     /// Age in ms that the share `share` of all rows does not exceed, as exact as the classes are; `None` without rows.
     #[must_use]
     pub fn quantile_ms(&self, share: f64) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        let wanted = share * self.count as f64;
-        let mut below = 0.0;
-        for (i, n) in self.classes.iter().enumerate() {
-            let n = *n as f64;
-            if n > 0.0 && below + n >= wanted {
-                let lower = if i == 0 { 0.0 } else { LATENCY_EDGES_MS[i - 1] as f64 };
-                let upper =
-                    LATENCY_EDGES_MS.get(i).map_or(self.max_us as f64 / 1000.0, |edge| (*edge as f64).min(self.max_us as f64 / 1000.0));
-                return Some(lower + (upper - lower).max(0.0) * ((wanted - below) / n).clamp(0.0, 1.0));
-            }
-            below += n;
-        }
-        Some(self.max_us as f64 / 1000.0)
+        quantile(&self.classes, &LATENCY_EDGES_MS.map(|ms| ms * 1000), self.max_us, share).map(|us| us / 1000.0)
     }
+}
+
+/// The value that the share `share` of all counted values does not exceed, spread evenly within its class; `None` if none was
+/// counted. `classes` has one class more than `edges`, which are in the unit of `max` and of the result.
+pub(crate) fn quantile(classes: &[u64], edges: &[u64], max: u64, share: f64) -> Option<f64> {
+    let count: u64 = classes.iter().sum();
+    if count == 0 {
+        return None;
+    }
+    let wanted = share * count as f64;
+    let mut below = 0.0;
+    for (i, n) in classes.iter().enumerate() {
+        let n = *n as f64;
+        if n > 0.0 && below + n >= wanted {
+            let lower = if i == 0 { 0.0 } else { edges[i - 1] as f64 };
+            let upper = edges.get(i).map_or(max as f64, |edge| (*edge).min(max) as f64);
+            return Some(lower + (upper - lower).max(0.0) * ((wanted - below) / n).clamp(0.0, 1.0));
+        }
+        below += n;
+    }
+    Some(max as f64)
 }
 
 /// Wall clock in ns since 1970.

@@ -10,6 +10,7 @@
 //! ```
 
 mod backoff;
+mod busy;
 mod context;
 mod delivery;
 mod fault;
@@ -26,6 +27,7 @@ mod topology;
 mod writer;
 
 pub use backoff::Backoff;
+pub use busy::{BUSY_EDGES_US, Busy};
 pub use context::Context;
 pub use fault::Fault;
 pub use frames::frame_row;

@@ -4,6 +4,7 @@ use arrow_array::{Array, ArrayRef};
 use dora_node_api::DoraNode;
 use gantry_messages::{Message, decode, encode};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Where a stage sends its messages and counts what happens.
 pub struct Outputs {
@@ -60,6 +61,19 @@ impl Outputs {
         }
         let Some(latency) = self.stats.latency.get_mut(name) else { return };
         captured_ns.for_each(|captured| latency.add(captured, now));
+    }
+
+    /// Counts what `rows` rows took, under the name of an input or of `work`.
+    pub(crate) fn busy(&mut self, name: &str, time: Duration, rows: u64) {
+        match self.stats.busy.get_mut(name) {
+            Some(busy) => busy.add(time, rows),
+            None => self.stats.busy.entry(name.to_owned()).or_default().add(time, rows),
+        }
+    }
+
+    /// Rows sent so far, all outputs.
+    pub(crate) fn sent(&self) -> u64 {
+        self.stats.rows_out.values().sum()
     }
 
     /// Adds `n` to a counter of this node.

@@ -1,6 +1,6 @@
 //! Statistics of one node, written as JSON into the run folder twice a second.
 
-use crate::Latency;
+use crate::{Busy, Latency};
 use gantry_frames::{ClientPoolStats, PoolStats};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,6 +42,9 @@ pub struct NodeStats {
     /// How old frames were when it sent its rows, by output. Live cameras only.
     #[serde(default)]
     pub latency: BTreeMap<String, Latency>,
+    /// How long its rows took: by input, and `work` for what it does between messages.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub busy: BTreeMap<String, Busy>,
     /// Buffers that it made, by output (`decode/frames`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub buffers_made: BTreeMap<String, MadeStats>,
