@@ -20,7 +20,12 @@ pub const CONTRACT: Contract = Contract {
     params: list(
         const {
             &[
-                choice_param("tracker", const { &[text("bytetrack")] }, "bytetrack", "the method"),
+                choice_param(
+                    "tracker",
+                    const { &[text("bytetrack"), text("iou")] },
+                    "bytetrack",
+                    "the method: with motion, or by the last box alone",
+                ),
                 f64_param("high_confidence", "", 0.0, 1.0, 0.5, "detections from this score on are matched first and may start a track")
                     .live(),
                 f64_param("low_confidence", "", 0.0, 1.0, 0.1, "detections from this score on may continue a track").live(),

@@ -7,6 +7,9 @@
 //! compared by the distance of their centres in plate lengths, and a plate that sits on a vehicle is also looked for where
 //! the vehicle's motion puts it: it keeps its id through frames in which the detector missed it.
 //!
+//! `TRACKER: iou` is the simplest method there is, for comparison: no motion, each box goes on with the nearest one of the next
+//! frame (vehicles by IoU, plates by distance), the oldest first.
+//!
 //! **Ties.** A plate belongs to the vehicle whose box it fits best: inside, below the upper quarter, near the middle, about a
 //! quarter as wide. A vehicle has at most one plate. A vehicle that is found later joins the track of its plate, a plate
 //! that is found later joins the track of its vehicle; in both cases the id that has had a plate stays. When another vehicle
@@ -34,7 +37,8 @@ pub mod tracker;
 pub mod tracklets;
 
 pub use contract::CONTRACT;
-pub use tracker::{ByteTrack, Thresholds, Tracker};
+pub use tracker::{PassTracker, Thresholds, Tracker};
+pub use tracklets::Method;
 
 use gantry_contract::Contract;
 use gantry_frames::Mode;
@@ -67,8 +71,10 @@ pub struct Params {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackerKind {
-    /// [`ByteTrack`].
+    /// [`Method::ByteTrack`].
     Bytetrack,
+    /// [`Method::Iou`].
+    Iou,
 }
 
 impl Params {
@@ -86,9 +92,11 @@ impl Params {
     /// A tracker for one camera.
     #[must_use]
     pub fn tracker(&self) -> Box<dyn Tracker> {
-        match self.tracker {
-            TrackerKind::Bytetrack => Box::new(ByteTrack::new(self.thresholds())),
-        }
+        let method = match self.tracker {
+            TrackerKind::Bytetrack => Method::ByteTrack,
+            TrackerKind::Iou => Method::Iou,
+        };
+        Box::new(PassTracker::new(method, self.thresholds()))
     }
 }
 

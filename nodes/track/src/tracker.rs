@@ -2,7 +2,7 @@
 
 use crate::kalman::Noise;
 use crate::ties::{Seat, fit};
-use crate::tracklets::{Measure, Observation, Settings, Tracklets};
+use crate::tracklets::{Measure, Method, Observation, Settings, Tracklets};
 use gantry_messages::{BoxXyxy, DetectionsRow, Kind, Track, TracksRow};
 
 /// The seam for other trackers: one value per camera, fed with every frame in order.
@@ -17,7 +17,7 @@ pub trait Tracker: Send {
     fn number_from(&mut self, first: u64);
 }
 
-/// Thresholds of [`ByteTrack`].
+/// Thresholds of [`PassTracker`].
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     /// Detections from here on are matched first and may start a track.
@@ -35,8 +35,9 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    fn vehicles(&self) -> Settings {
+    fn vehicles(&self, method: Method) -> Settings {
         Settings {
+            method,
             high_confidence: self.high_confidence,
             low_confidence: self.low_confidence,
             max_lost_frames: self.max_lost_frames,
@@ -46,12 +47,12 @@ impl Thresholds {
         }
     }
 
-    fn plates(&self) -> Settings {
+    fn plates(&self, method: Method) -> Settings {
         let known = f64::from(self.match_distance);
         Settings {
             measure: Measure::Centres { known, unknown: 2.0 * known },
             noise: Noise { position: 0.08, velocity: 0.05 },
-            ..self.vehicles()
+            ..self.vehicles(method)
         }
     }
 }
@@ -70,8 +71,9 @@ struct Pass {
     doubts: u32,
 }
 
-/// ByteTrack for vehicles and for plates, and the ties between them. Deterministic: equal costs are decided by age.
-pub struct ByteTrack {
+/// One [`Method`] for vehicles and for plates, and the ties between them. Deterministic: equal costs are decided by age.
+pub struct PassTracker {
+    method: Method,
     vehicles: Tracklets,
     plates: Tracklets,
     passes: Vec<Pass>,
@@ -88,12 +90,13 @@ const BETTER: f32 = 0.25;
 /// Worst fit of a tie.
 const WORST_FIT: f32 = -1.5;
 
-impl ByteTrack {
+impl PassTracker {
     /// Without tracks.
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(method: Method, thresholds: Thresholds) -> Self {
         Self {
-            vehicles: Tracklets::new(thresholds.vehicles()),
-            plates: Tracklets::new(thresholds.plates()),
+            method,
+            vehicles: Tracklets::new(thresholds.vehicles(method)),
+            plates: Tracklets::new(thresholds.plates(method)),
             passes: Vec::new(),
             next_id: 1,
             last_frame: None,
@@ -285,7 +288,7 @@ impl ByteTrack {
     }
 }
 
-impl Tracker for ByteTrack {
+impl Tracker for PassTracker {
     fn step(&mut self, row: &DetectionsRow) -> TracksRow {
         let mut ended = Vec::new();
         // A camera that starts again counts from 0: nothing of before is still in the picture.
@@ -331,8 +334,8 @@ impl Tracker for ByteTrack {
     }
 
     fn set(&mut self, thresholds: Thresholds) {
-        self.vehicles.set(thresholds.vehicles());
-        self.plates.set(thresholds.plates());
+        self.vehicles.set(thresholds.vehicles(self.method));
+        self.plates.set(thresholds.plates(self.method));
     }
 
     fn number_from(&mut self, first: u64) {

@@ -1,4 +1,4 @@
-//! ByteTrack over the boxes of one kind: which detection continues which box of the frame before.
+//! The boxes of one kind: which detection continues which box of the frame before.
 
 use crate::assignment::assign;
 use crate::kalman::{BoxFilter, Noise};
@@ -13,9 +13,24 @@ pub struct Observation {
     pub confidence: f32,
 }
 
+/// How detections find their tracklets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Motion of each box by a Kalman filter; sure detections first, then doubtful ones; the best assignment of all
+    /// (Zhang et al., "ByteTrack", ECCV 2022).
+    #[default]
+    ByteTrack,
+    /// No motion: the oldest tracklet takes the nearest box to its last one, then the next (Bochinski et al., "High-speed
+    /// tracking-by-detection without using image information", AVSS 2017). Other than there, a tracklet outlives missed
+    /// frames where it was last seen.
+    Iou,
+}
+
 /// Thresholds of one set of tracklets.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// How detections find their tracklets.
+    pub method: Method,
     /// Detections from here on are matched first and may start a tracklet.
     pub high_confidence: f32,
     /// Detections from here on may continue a tracklet that was seen in the frame before.
@@ -125,30 +140,41 @@ impl Tracklets {
     /// (a plate moves with its vehicle). `picture`: width and height of the source; a lost tracklet whose centre has left
     /// it ends at once.
     pub fn step(&mut self, observations: &[Observation], frames: u64, picture: (f32, f32), hint: impl Fn(u64) -> Option<BoxXyxy>) {
-        for t in &mut self.living {
-            if t.lost_frames > 0 {
-                t.filter.freeze_size();
-            }
-            t.filter.predict(frames);
-        }
         let (high, low): (Vec<usize>, Vec<usize>) = (0..observations.len())
             .filter(|&i| observations[i].confidence >= self.settings.low_confidence)
             .partition(|&i| observations[i].confidence >= self.settings.high_confidence);
         let mut taken = vec![false; observations.len()];
         let mut matches: Vec<Option<usize>> = vec![None; self.living.len()];
-        let established = |t: &Tracklet| t.confirmed();
-        let recent = |t: &Tracklet| t.confirmed() && t.lost_frames == 0;
-        let tentative = |t: &Tracklet| !t.confirmed();
-        // First the sure detections, then the doubtful ones for what was seen just before, last the newcomers.
-        self.associate(observations, &high, &mut taken, &mut matches, established, &hint);
-        self.associate(observations, &low, &mut taken, &mut matches, recent, &hint);
-        self.associate(observations, &high, &mut taken, &mut matches, tentative, &hint);
-        self.associate(observations, &low, &mut taken, &mut matches, tentative, &hint);
+        match self.settings.method {
+            Method::ByteTrack => {
+                for t in &mut self.living {
+                    if t.lost_frames > 0 {
+                        t.filter.freeze_size();
+                    }
+                    t.filter.predict(frames);
+                }
+                let established = |t: &Tracklet| t.confirmed();
+                let recent = |t: &Tracklet| t.confirmed() && t.lost_frames == 0;
+                let tentative = |t: &Tracklet| !t.confirmed();
+                // First the sure detections, then the doubtful ones for what was seen just before, last the newcomers.
+                self.associate(observations, &high, &mut taken, &mut matches, established, &hint);
+                self.associate(observations, &low, &mut taken, &mut matches, recent, &hint);
+                self.associate(observations, &high, &mut taken, &mut matches, tentative, &hint);
+                self.associate(observations, &low, &mut taken, &mut matches, tentative, &hint);
+            }
+            Method::Iou => self.take_nearest(observations, &mut taken, &mut matches),
+        }
 
         for (t, found) in self.living.iter_mut().zip(&matches) {
             if let Some(i) = found {
                 let seen = observations[*i];
-                t.filter.update(&seen.bbox, if seen.confidence >= self.settings.high_confidence { 1.0 } else { 0.5 });
+                match self.settings.method {
+                    Method::ByteTrack => {
+                        t.filter.update(&seen.bbox, if seen.confidence >= self.settings.high_confidence { 1.0 } else { 0.5 });
+                    }
+                    // At rest where it was seen.
+                    Method::Iou => t.filter = BoxFilter::new(&seen.bbox, self.settings.noise),
+                }
                 t.bbox = seen.bbox;
                 t.confidence = seen.confidence;
                 t.hits += 1;
@@ -185,6 +211,26 @@ impl Tracklets {
     /// A detection that lies on a box matched in this frame is that object once more, not a new one.
     fn is_double(&self, seen: &Observation) -> bool {
         self.living.iter().any(|t| t.matched() && t.bbox.iou(&seen.bbox) > 0.6)
+    }
+
+    /// [`Method::Iou`]: one tracklet after the other, the oldest first.
+    fn take_nearest(&self, observations: &[Observation], taken: &mut [bool], matches: &mut [Option<usize>]) {
+        for (t, found) in self.living.iter().zip(matches) {
+            let mut nearest: Option<(f64, usize)> = None;
+            for (i, seen) in observations.iter().enumerate() {
+                if taken[i] || seen.confidence < self.settings.low_confidence {
+                    continue;
+                }
+                let cost = self.cost(t, None, seen);
+                if cost <= 1.0 && nearest.is_none_or(|(least, _)| cost < least) {
+                    nearest = Some((cost, i));
+                }
+            }
+            if let Some((_, i)) = nearest {
+                taken[i] = true;
+                *found = Some(i);
+            }
+        }
     }
 
     fn associate(

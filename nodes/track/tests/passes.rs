@@ -1,7 +1,7 @@
 //! Synthetic traffic through the tracker: one id per pass.
 
 use gantry_messages::{BoxXyxy, Detection, DetectionsRow, TracksRow};
-use gantry_node_track::{ByteTrack, Thresholds, Tracker};
+use gantry_node_track::{Method, PassTracker, Thresholds, Tracker};
 use std::collections::BTreeSet;
 
 const THRESHOLDS: Thresholds =
@@ -34,7 +34,11 @@ fn row(frame: u64, detections: Vec<Detection>) -> DetectionsRow {
 }
 
 fn run(frames: impl Iterator<Item = Vec<Detection>>) -> Vec<TracksRow> {
-    let mut tracker = ByteTrack::new(THRESHOLDS);
+    run_with(Method::ByteTrack, frames)
+}
+
+fn run_with(method: Method, frames: impl Iterator<Item = Vec<Detection>>) -> Vec<TracksRow> {
+    let mut tracker = PassTracker::new(method, THRESHOLDS);
     let mut count = 0;
     let mut rows: Vec<TracksRow> = frames
         .enumerate()
@@ -191,7 +195,7 @@ fn doubtful_detections_start_no_track_but_continue_one() {
 
 #[test]
 fn a_camera_that_starts_again_ends_its_tracks_and_gives_new_ids() {
-    let mut tracker = ByteTrack::new(THRESHOLDS);
+    let mut tracker = PassTracker::new(Method::ByteTrack, THRESHOLDS);
     let v = vehicle(500.0, 300.0, 350.0, 260.0, 0.8);
     for i in 0..10 {
         tracker.step(&row(i, vec![v.clone()]));
@@ -211,4 +215,41 @@ fn a_vehicle_that_stops_and_turns_keeps_its_id() {
         vec![v.clone(), plate_of(&v)]
     }));
     assert_eq!(ids(&rows), BTreeSet::from([1]));
+}
+
+#[test]
+fn the_method_without_motion_follows_boxes_that_touch_and_loses_those_that_jump() {
+    let slow = |method| {
+        run_with(
+            method,
+            (0..40).map(|i| {
+                let v = vehicle(100.0 + 12.0 * i as f32, 300.0, 400.0, 300.0, 0.9);
+                vec![v.clone(), plate_of(&v)]
+            }),
+        )
+    };
+    assert_eq!(ids(&slow(Method::Iou)), BTreeSet::from([1]));
+    assert_eq!(slow(Method::Iou)[39].tracks[0].plate_frames, 40);
+    // Two thirds of its length per frame, then ten frames behind a post: where it comes out, only its motion leads.
+    let hidden = |method| {
+        run_with(
+            method,
+            (0..40).map(|i| if (20..30).contains(&i) { vec![] } else { vec![plate(100.0 + 20.0 * i as f32, 500.0, 30.0, 0.8)] }),
+        )
+    };
+    assert_eq!(plate_ids(&hidden(Method::ByteTrack)), BTreeSet::from([1]));
+    assert_eq!(plate_ids(&hidden(Method::Iou)), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn the_method_without_motion_gives_a_box_to_the_older_track() {
+    // Both are as near; the second vehicle came later.
+    let mut tracker = PassTracker::new(Method::Iou, THRESHOLDS);
+    let at = |x: f32| vehicle(x, 300.0, 200.0, 200.0, 0.9);
+    tracker.step(&row(0, vec![at(100.0)]));
+    tracker.step(&row(1, vec![at(100.0), at(300.0)]));
+    tracker.step(&row(2, vec![at(100.0), at(300.0)]));
+    let seen = tracker.step(&row(3, vec![at(200.0)]));
+    let matched: Vec<u64> = seen.tracks.iter().filter(|t| t.matched).map(|t| t.track_id).collect();
+    assert_eq!(matched, [1]);
 }
