@@ -1,15 +1,31 @@
 //! One text from many reads.
 
 use crate::alignment::{Column, Network, edit_distance};
-use crate::read::{ORIGINAL, Read};
+use crate::read::{Read, is_original};
 use crate::syntax::Syntaxes;
 use gantry_messages::Vote;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What is voted on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Every character by itself, over aligned reads; whole strings where that fails.
+    #[default]
+    Characters,
+    /// Whole strings: the text with the most weight.
+    WholeString,
+    /// No vote: the text of the heaviest read.
+    BestFrame,
+}
 
 /// How to vote.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What is voted on.
+    pub rule: Rule,
     /// Whether the variants that operators made take part; else only `original`.
     pub variants: bool,
     /// Weight of a variant against the original.
@@ -24,7 +40,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { variants: true, variant_weight: 0.5, syntaxes: Some(Arc::new(Syntaxes::built_in())), min_length: 4, max_length: 10 }
+        Self {
+            rule: Rule::default(),
+            variants: true,
+            variant_weight: 0.5,
+            syntaxes: Some(Arc::new(Syntaxes::built_in())),
+            min_length: 4,
+            max_length: 10,
+        }
     }
 }
 
@@ -70,6 +93,10 @@ const POOR_ALIGNMENT: f64 = 0.5;
 /// 5. **Confidence** = product over positions of `m^g / Σ m^g` (`m`: the masses of the characters and of "nothing here"),
 ///    times `W / (W + 0.4)`, with the weight `W` of all frames and `g = 1 + min(W, 3)`. Ten frames of weight 0.6 that agree:
 ///    0.94; two: 0.75; one: 0.6; one position that is split 80 to 20 in ten frames costs 0.4 %, 60 to 40 costs 16 %.
+///
+/// [`Rule::WholeString`] takes the heaviest text as one character of its own: its confidence is `m^g / Σ m^g` of the masses of
+/// all texts, times the same factor. [`Rule::BestFrame`] takes the heaviest read with that read's confidence. Look-alikes are
+/// fitted for both as above.
 pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
     let mut voters = weighed(reads, options);
     if voters.is_empty() {
@@ -101,7 +128,7 @@ pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
     // Positions that were voted out by a narrow margin are doubts about the length.
     agreement *= network.columns.iter().filter(|c| c.gap >= 0.5 * network.weight).map(|c| sharpened_for(c.gap, c, g)).product::<f64>();
 
-    let narrow;
+    let (narrow, chosen_only);
     let mut whole_string = false;
     if let Some((favourite, weight)) = whole {
         let nobody_read_it = !of_text.contains_key(&text);
@@ -118,6 +145,17 @@ pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
             }
         }
     }
+    let mut certainty = agreement * total / (total + DOUBT);
+    if options.rule != Rule::Characters {
+        let (chosen, sure) = match options.rule {
+            Rule::BestFrame => best_read(&voters, plate).map(|v| (v.text.clone(), f64::from(v.read.confidence)))?,
+            _ => heaviest_text(&of_text, plate, g).map(|(text, share)| (text, share * total / (total + DOUBT)))?,
+        };
+        // Only what says so may speak on its look-alikes.
+        chosen_only = aligned(voters.iter().filter(|v| v.text == chosen)).0;
+        columns = chosen_only.columns.iter().collect();
+        (text, certainty, whole_string) = (chosen, sure, true);
+    }
     if !plate(&text) {
         return None;
     }
@@ -125,7 +163,7 @@ pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
         Some(table) => table.fit(&text, &columns),
         None => crate::syntax::Fitted { text, syntax: String::new() },
     };
-    let confidence = (agreement * total / (total + DOUBT)).clamp(0.0, 1.0) as f32;
+    let confidence = certainty.clamp(0.0, 1.0) as f32;
     let mut frames: Vec<u64> = voters.iter().map(|v| v.read.frame).collect();
     frames.sort_unstable();
     frames.dedup();
@@ -140,10 +178,32 @@ pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
     })
 }
 
+/// The text with the most weight among those that may be plates, and its sharpened share of all weight; the first in the
+/// alphabet among equals.
+fn heaviest_text(of_text: &BTreeMap<String, f64>, plate: impl Fn(&str) -> bool, g: f64) -> Option<(String, f64)> {
+    let all: f64 = of_text.values().map(|m| m.powf(g)).sum();
+    let best = of_text.iter().filter(|(t, _)| plate(t)).reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+    Some((best.0.clone(), best.1.powf(g) / all))
+}
+
+/// The heaviest read that may be a plate; the first of its frame and text among equals.
+fn best_read<'v, 'a>(voters: &'v [Voter<'a>], plate: impl Fn(&str) -> bool) -> Option<&'v Voter<'a>> {
+    let before = |a: &Voter<'_>, b: &Voter<'_>| {
+        b.alone
+            .total_cmp(&a.alone)
+            .then(a.read.frame.cmp(&b.read.frame))
+            .then(a.text.cmp(&b.text))
+            .then(a.read.variant.cmp(&b.read.variant))
+    };
+    voters.iter().filter(|v| plate(&v.text)).min_by(|a, b| before(a, b))
+}
+
 struct Voter<'a> {
     read: &'a Read,
     text: String,
     weight: f64,
+    /// Weight without the other variants of its frame.
+    alone: f64,
 }
 
 /// Reads that take part, with the weight that is left to them beside the other variants of their frame.
@@ -153,8 +213,11 @@ fn weighed<'a>(reads: &'a [Read], options: &Options) -> Vec<Voter<'a>> {
     let mut frames: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     let mut voters: Vec<Voter<'a>> = reads
         .iter()
-        .filter(|r| (options.variants || r.variant == ORIGINAL) && lengths.contains(&r.characters.len()))
-        .map(|read| Voter { read, text: read.text(), weight: read.weight(options.variant_weight) })
+        .filter(|r| (options.variants || is_original(&r.variant)) && lengths.contains(&r.characters.len()))
+        .map(|read| {
+            let weight = read.weight(options.variant_weight);
+            Voter { read, text: read.text(), weight, alone: weight }
+        })
         .filter(|v| v.weight > 1e-6)
         .collect();
     voters.sort_by(|a, b| {

@@ -1,4 +1,4 @@
-use gantry_contract::{Arity, Contract, bool_param, f64_param, file_param, input, int_param, list, output, text};
+use gantry_contract::{Arity, Contract, bool_param, choice_param, f64_param, file_param, input, int_param, list, output, text};
 
 /// Ports and parameters of `vote`.
 pub const CONTRACT: Contract = Contract {
@@ -11,7 +11,7 @@ pub const CONTRACT: Contract = Contract {
                     "texts",
                     "texts/v1",
                     Arity::Many,
-                    "reads of the crops of a frame with candidates per character, one row per frame, any cameras mixed",
+                    "reads of the crops of a frame with candidates per character, one row per frame, any cameras mixed; of each camera from as many nodes as `readers` says",
                 ),
                 input("tracks", "tracks/v1", Arity::Many, "living and ended tracks, one row per frame, any cameras mixed"),
             ]
@@ -29,6 +29,21 @@ pub const CONTRACT: Contract = Contract {
     params: list(
         const {
             &[
+                choice_param(
+                    "rule",
+                    const { &[text("characters"), text("whole_string"), text("best_frame")] },
+                    "characters",
+                    "what is voted on: every character, whole texts, or nothing (the text of the heaviest read)",
+                )
+                .live(),
+                int_param(
+                    "readers",
+                    "",
+                    1,
+                    8,
+                    1,
+                    "nodes that read each camera, each with an edge to `texts`: 2 for an ensemble of two readers",
+                ),
                 f64_param("min_confidence", "", 0.0, 1.0, 0.5, "a pass whose text is less certain has no reading").live(),
                 int_param("min_reads", "frames", 1, 1000, 2, "a pass that was read in fewer frames has no reading").live(),
                 bool_param("settle", true, "send a reading as soon as its text no longer changes; else only at the end of the track")

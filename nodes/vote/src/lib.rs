@@ -6,6 +6,10 @@
 //! position from soft plate layouts; a plate that fits no layout is read as it stands. The confidence rises with the number
 //! of independent frames that agree and falls with every position that is disputed. Formulas: `consensus.rs`, `syntax.rs`.
 //!
+//! `RULE` takes simpler rules, for comparison: whole texts, or the heaviest read alone. **Several readers** of a camera, each with
+//! an edge to `texts` and `READERS` saying how many: all that was read in a frame votes together, as the variants of one reader
+//! do, and the votes name picture and reader (`original@recognize_b`).
+//!
 //! **One reading per pass.** It is sent when the text is settled (`SETTLE_FRAMES` frames in a row say it, it is certain, and
 //! the plate no longer grows) or, if that never happens, `MERGE_MS` of media time after the track ended: a new track that
 //! reads the same plate within that time, or nearly the same at the place where the first would be by now, is the same pass
@@ -40,7 +44,7 @@ pub mod segment;
 mod syntax;
 pub mod traffic;
 
-pub use consensus::{Consensus, MOST_VOTES, Options, consensus};
+pub use consensus::{Consensus, MOST_VOTES, Options, Rule, consensus};
 pub use contract::CONTRACT;
 pub use read::{Candidates, ORIGINAL, Read};
 pub use syntax::{FLOOR, Fitted, SyntaxError, Syntaxes};
@@ -61,6 +65,8 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract describes each of them")]
 pub struct Params {
+    pub rule: Rule,
+    pub readers: usize,
     pub min_confidence: f32,
     pub min_reads: u32,
     pub settle: bool,
@@ -90,6 +96,7 @@ impl Params {
         }
         Ok(Arc::new(Rules {
             options: Options {
+                rule: self.rule,
                 variants: self.variants,
                 variant_weight: self.variant_weight,
                 syntaxes: self.syntax.then(|| Arc::clone(syntaxes)),
@@ -120,6 +127,10 @@ struct Camera {
 
 /// The node.
 pub struct Voting {
+    /// Input id and node of each edge with texts, in the order of the graph.
+    readers: Vec<(String, String)>,
+    /// Readers per camera.
+    wanted: usize,
     syntaxes: Arc<Syntaxes>,
     rules: Arc<Rules>,
     mode: Mode,
@@ -129,9 +140,9 @@ pub struct Voting {
 impl Voting {
     fn camera(&mut self, source: &str) -> &mut Camera {
         let patience = matches!(self.mode, Mode::Live).then_some(PATIENCE_FRAMES);
-        let rules = &self.rules;
+        let (rules, wanted) = (&self.rules, self.wanted);
         self.cameras.entry(source.to_owned()).or_insert_with(|| Camera {
-            join: Join::new(patience),
+            join: Join::new(patience, wanted),
             passes: Passes::new(source, Arc::clone(rules)),
             quiet_ticks: 0,
         })
@@ -216,15 +227,35 @@ impl Stage for Voting {
             })?,
             None => Syntaxes::built_in(),
         });
-        Ok(Self { rules: params.rules(&syntaxes)?, syntaxes, mode: ctx.mode, cameras: BTreeMap::new() })
+        let is_texts = |input: &str| CONTRACT.input_port(input).is_some_and(|port| port.name == "texts");
+        let readers: Vec<(String, String)> =
+            ctx.inputs().iter().filter(|e| is_texts(&e.input)).map(|e| (e.input.clone(), e.from_node.clone())).collect();
+        if !readers.is_empty() && params.readers > readers.len() {
+            return Err(Fault::new(format!("parameter `readers` is {}, edges with texts: {}", params.readers, readers.len()))
+                .hint("connect each reader: `texts_a: { source: recognize_a/texts, ... }`, `texts_b: ...`"));
+        }
+        Ok(Self { rules: params.rules(&syntaxes)?, syntaxes, mode: ctx.mode, cameras: BTreeMap::new(), readers, wanted: params.readers })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         if input.port == "tracks" {
-            self.take(input.rows::<TracksRow>()?, Join::add_tracks, |j, f| j.starts_again(Some(f), None), out)
-        } else {
-            self.take(input.rows::<TextsRow>()?, Join::add_texts, |j, f| j.starts_again(None, Some(f)), out)
+            return self.take(input.rows::<TracksRow>()?, Join::add_tracks, Join::tracks_start_again, out);
         }
+        let edge = self.readers.iter().position(|(id, _)| *id == input.id).unwrap_or(0);
+        let name = self.readers.get(edge).map(|(_, node)| node.clone()).unwrap_or_default();
+        let rows = input.rows::<TextsRow>()?;
+        for row in &rows {
+            let join = &self.camera(&row.source).join;
+            if let Some(others) = join.too_many(edge) {
+                let (camera, others) = (&row.source, others.join("` and `"));
+                return Err(Fault::new(format!(
+                    "camera `{camera}` is read by `{others}` and also by `{name}`, `readers` is {}",
+                    self.wanted
+                ))
+                .hint("set `READERS` to the number of nodes that read each camera"));
+            }
+        }
+        self.take(rows, |join, row| join.add_texts(edge, &name, row), |join, frame| join.texts_start_again(edge, frame), out)
     }
 
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {

@@ -10,7 +10,7 @@ pub type Candidates = Vec<(char, f32)>;
 pub struct Read {
     /// Frame number. Reads of one frame are not independent of each other.
     pub frame: u64,
-    /// `original`, or the operator that made the picture.
+    /// `original`, or the operator that made the picture; with several readers of a camera `original@<reader>`.
     pub variant: String,
     /// One entry per character.
     pub characters: Vec<Candidates>,
@@ -70,7 +70,7 @@ impl Read {
     /// `variant_weight` for pictures that an operator made. `size` rises with the width of the plate, from 0.3 at 36 px to
     /// 1 at 120 px: a reader that sees 5 px per character is sure of itself and wrong more often.
     pub fn weight(&self, variant_weight: f64) -> f64 {
-        let variant = if self.variant == ORIGINAL { 1.0 } else { variant_weight };
+        let variant = if is_original(&self.variant) { 1.0 } else { variant_weight };
         let confidence = f64::from(self.confidence);
         let size = (f64::from(self.width_px) / 120.0).clamp(0.3, 1.0);
         confidence * confidence * (0.3 + 0.7 * f64::from(self.legibility)) * size * variant
@@ -79,6 +79,18 @@ impl Read {
 
 /// Name of the picture that no operator has touched.
 pub const ORIGINAL: &str = "original";
+/// Between the name of a picture and that of its reader.
+const BY: char = '@';
+
+/// Name of a picture in the votes, where several readers read a camera.
+pub fn read_by(variant: &str, reader: &str) -> String {
+    format!("{variant}{BY}{reader}")
+}
+
+/// Whether no operator has touched the picture, whoever read it.
+pub fn is_original(variant: &str) -> bool {
+    variant.split(BY).next() == Some(ORIGINAL)
+}
 
 fn plate_character(c: char) -> Option<char> {
     let c = c.to_ascii_uppercase();

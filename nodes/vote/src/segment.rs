@@ -1,7 +1,7 @@
 //! The frames of one pass in which its plate was read.
 
 use crate::consensus::{Consensus, Options, consensus};
-use crate::read::{ORIGINAL, Read};
+use crate::read::{Read, is_original};
 use crate::traffic::Traffic;
 use gantry_messages::{BoxXyxy, CropText, ReadingRow};
 
@@ -39,7 +39,7 @@ impl FrameReads {
         let reads: Vec<Read> = crop
             .reads
             .iter()
-            .filter(|r| options.variants || r.variant == ORIGINAL)
+            .filter(|r| options.variants || is_original(&r.variant))
             .map(|r| Read::of(frame, crop, r))
             .filter(|r| !r.characters.is_empty())
             .collect();

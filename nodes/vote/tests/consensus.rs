@@ -1,6 +1,6 @@
 //! Votes over made-up reads: what wins, and how sure it is.
 
-use gantry_node_vote::{Options, Read, consensus};
+use gantry_node_vote::{Options, Read, Rule, consensus};
 use proptest::prelude::*;
 
 /// A read in which each character has `p` and, where `text` has a look-alike, the rest of the mass lies on that.
@@ -28,6 +28,28 @@ fn each_position_is_outvoted_on_its_own() {
     assert_eq!(c.text, "AB123CD");
     assert!(!c.whole_string);
     assert_eq!((c.frames_read, c.reads), (3, 3));
+}
+
+#[test]
+fn each_rule_has_its_own_winner() {
+    let by = |rule, reads: &[Read]| consensus(reads, &Options { rule, syntaxes: None, ..Options::default() }).expect("a consensus");
+    // The third text stands in two of five frames; by characters nothing stands against AB123CD; one read is the heaviest.
+    let mut reads = originals(&["XB123CD", "AX123CD", "AB123CX", "AB123CX", "AB12XCD"], 0.8);
+    reads.push(read(9, "original", "AB1Z3CD", 0.99));
+    let (characters, whole, best) = (by(Rule::Characters, &reads), by(Rule::WholeString, &reads), by(Rule::BestFrame, &reads));
+    assert_eq!((characters.text.as_str(), whole.text.as_str(), best.text.as_str()), ("AB123CD", "AB123CX", "AB1Z3CD"));
+    assert!((best.confidence - 0.99).abs() < 1e-6, "{}", best.confidence);
+    assert!(whole.confidence < 0.7 && whole.whole_string, "{}", whole.confidence);
+    assert_eq!((whole.frames_read, whole.votes.len()), (6, 5));
+    // Where all say the same, the rules differ in nothing but how sure one frame can be.
+    let same = originals(&["AB123CD"; 8], 0.95);
+    assert_eq!(by(Rule::Characters, &same).text, by(Rule::BestFrame, &same).text);
+    assert!((by(Rule::Characters, &same).confidence - by(Rule::WholeString, &same).confidence).abs() < 0.05);
+    // What is no plate is chosen by none.
+    let with_fragment = [read(0, "original", "AB", 0.99), read(1, "original", "AB123CD", 0.9)];
+    for rule in [Rule::WholeString, Rule::BestFrame] {
+        assert_eq!(by(rule, &with_fragment).text, "AB123CD");
+    }
 }
 
 #[test]
@@ -167,7 +189,10 @@ proptest! {
             let j = swap[i % swap.len()].index(shuffled.len());
             shuffled.swap(i, j);
         }
-        prop_assert_eq!(consensus(&reads, &Options::default()), consensus(&shuffled, &Options::default()));
+        for rule in [Rule::Characters, Rule::WholeString, Rule::BestFrame] {
+            let options = Options { rule, ..Options::default() };
+            prop_assert_eq!(consensus(&reads, &options), consensus(&shuffled, &options));
+        }
     }
 
     #[test]

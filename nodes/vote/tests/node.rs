@@ -190,3 +190,64 @@ proptest! {
         prop_assert_eq!(b, ["HHG2210", "WQA9087", ""]);
     }
 }
+
+/// A node with two edges of texts in its graph, and `READERS` as given.
+fn open_with_two_readers(readers: &str) -> Result<Voting, Fault> {
+    let params: Params = ParamSet::from_env(&CONTRACT, [("READERS", readers)]).expect("valid").to().expect("fits");
+    let graph = serde_json::json!({"nodes": [
+        {"id": "vote", "inputs": {"tracks": "track/tracks", "texts_a": "reader_a/texts", "texts_b": "reader_b/texts"}},
+    ]});
+    let context = Context::for_test("vote", Mode::Lossless, &std::env::temp_dir()).in_graph(graph)?;
+    Voting::open(params, &context)
+}
+
+fn from_edge(id: &str, rows: &[TextsRow]) -> Input {
+    let mut input = Input::of("texts", rows);
+    input.id = id.to_owned();
+    input
+}
+
+#[test]
+fn two_readers_of_a_camera_vote_together_whoever_speaks_first() {
+    let (tracks, right) = rows("gate", ["KXW7391", "PLM4528", "ZRT6604"]);
+    let (_, wrong) = rows("gate", ["KXW7391", "PLM4628", "ZRT6604"]);
+    // The second reader is less sure, so it is outvoted where they differ.
+    let unsure: Vec<TextsRow> = wrong
+        .into_iter()
+        .map(|mut row| {
+            for read in row.texts.iter_mut().flat_map(|t| &mut t.reads) {
+                read.confidence = 0.6;
+                read.characters.iter_mut().for_each(|c| c.probabilities = vec![0.6, 0.05]);
+            }
+            row
+        })
+        .collect();
+    let run = |first: (&str, &[TextsRow]), second: (&str, &[TextsRow])| {
+        let (mut node, mut out) = (open_with_two_readers("2").unwrap(), Outputs::collector());
+        node.on_input(&Input::of("tracks", &tracks), &mut out).unwrap();
+        node.on_input(&from_edge(first.0, first.1), &mut out).unwrap();
+        assert!(out.taken::<ReadingRow>("readings").is_empty(), "voted without the second reader");
+        node.on_input(&from_edge(second.0, second.1), &mut out).unwrap();
+        out.taken::<ReadingRow>("readings")
+    };
+    let readings = run(("texts_a", &right), ("texts_b", &unsure));
+    assert_eq!(run(("texts_b", &unsure), ("texts_a", &right)), readings);
+    let plates: Vec<&str> = readings.iter().filter(|r| !r.end).map(|r| r.plate.as_str()).collect();
+    assert_eq!(plates, ["KXW7391", "PLM4528", "ZRT6604"]);
+    let votes: Vec<(&str, &str)> = readings[1].votes.iter().map(|v| (v.text.as_str(), v.variant.as_str())).collect();
+    assert_eq!(votes, [("PLM4528", "original@reader_a"), ("PLM4628", "original@reader_b")]);
+}
+
+#[test]
+fn a_camera_that_is_read_twice_without_saying_so_is_refused() {
+    let (_, texts) = rows("gate", ["KXW7391", "PLM4528", "ZRT6604"]);
+    let (mut node, mut out) = (open_with_two_readers("1").unwrap(), Outputs::collector());
+    node.on_input(&from_edge("texts_a", &texts[..3]), &mut out).unwrap();
+    let fault = node.on_input(&from_edge("texts_b", &texts[..3]), &mut out).unwrap_err();
+    assert_eq!(fault.message(), "camera `gate` is read by `reader_a` and also by `reader_b`, `readers` is 1");
+    // Two readers that share the cameras between them are no ensemble.
+    let (_, others) = rows("road", ["KXW7391", "PLM4528", "ZRT6604"]);
+    node.on_input(&from_edge("texts_b", &others), &mut out).unwrap();
+    let Err(fault) = open_with_two_readers("3") else { panic!("three readers over two edges") };
+    assert_eq!(fault.message(), "parameter `readers` is 3, edges with texts: 2");
+}
