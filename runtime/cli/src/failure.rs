@@ -33,6 +33,14 @@ impl Failure {
         Self { message: message.into(), hint: None, code: INTERRUPTED }
     }
 
+    /// Says in front of the message what it belongs to. A list of faults that names its files stays as it is.
+    pub fn context(mut self, what: &str) -> Self {
+        if !self.message.starts_with("error:") {
+            self.message = format!("{what}: {}", self.message);
+        }
+        self
+    }
+
     /// What to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

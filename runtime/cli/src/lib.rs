@@ -5,6 +5,7 @@ pub mod stdout;
 
 mod annotate;
 pub mod check;
+pub mod compare;
 pub mod doctor;
 mod draw;
 pub mod failure;
@@ -14,6 +15,7 @@ pub mod probe;
 pub mod read;
 pub mod record;
 pub mod replay;
-mod report;
+pub mod report;
+pub mod runs;
 pub mod score;
 pub mod top;

@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, doctor, ocr, probe, read, record, replay, score, stdout, top};
+use gantry::{check, compare, doctor, ocr, probe, read, record, replay, report, score, stdout, top};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -20,6 +20,10 @@ enum Command {
     Record(record::RecordArgs),
     /// Reads a recording once more, through the same graph or another.
     Replay(replay::ReplayArgs),
+    /// Runs two variants of a graph on one recording and shows which readings differ.
+    Compare(compare::CompareArgs),
+    /// Makes the page of a run or of a comparison: readings with evidence and votes, charts.
+    Report(report::ReportArgs),
     /// Checks a graph file without starting anything; reports all faults at once.
     Check(check::CheckArgs),
     /// Says what this machine has and what is missing.
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
         Command::Read(args) => read::run(args),
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Probe(args) => probe::run(&args),

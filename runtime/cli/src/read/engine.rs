@@ -1,16 +1,16 @@
 //! Starts `dora run`, shows progress, ends it cleanly.
 
 use super::deaths::{Death, Deaths};
+use super::interrupts::Interrupts;
 use super::plan::Plan;
 use super::progress::Progress;
 use crate::failure::Failure;
+use crate::report::stages::Load;
 use gantry_node::{NodeStats, STATS_DIR};
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// After a node failed, the others get this long to end by themselves.
@@ -78,18 +78,27 @@ impl Outcome {
         None
     }
 
+    /// The statistics of all nodes, by node id.
+    pub fn stats(&self) -> &BTreeMap<String, NodeStats> {
+        &self.stats
+    }
+
+    /// Wall clock of the run in s, with starting and ending.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
     /// Frames, speed, CPU.
     pub fn print_summary(&self, plan: &Plan, readings: usize) {
-        let frames = decoded(&self.stats);
-        let cpu: f64 = self.stats.values().map(|s| s.cpu_s).sum();
-        let rss: u64 = self.stats.values().map(|s| s.peak_rss_bytes).sum();
+        let load = Load::of(&self.stats, self.seconds);
         outln!(
-            "{readings} reading{} from {frames} frames in {:.1} s: {:.0} frames/s, {:.1} ms of CPU per frame, {:.2} GB at most -> {}",
+            "{readings} reading{} from {} frames in {:.1} s: {:.0} frames/s, {:.1} ms of CPU per frame, {:.2} GB at most -> {}",
             if readings == 1 { "" } else { "s" },
-            self.seconds,
-            frames as f64 / self.seconds.max(1e-9),
-            1000.0 * cpu / (frames.max(1) as f64),
-            rss as f64 / 1e9,
+            load.frames,
+            load.seconds,
+            load.fps(),
+            load.cpu_ms(),
+            load.peak_rss_bytes as f64 / 1e9,
             plan.out.display()
         );
     }
@@ -103,12 +112,7 @@ pub fn decoded(stats: &BTreeMap<String, NodeStats>) -> u64 {
 }
 
 /// Runs the planned graph to its end.
-pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, Failure> {
-    let interrupts = Arc::new(AtomicUsize::new(0));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let count = interrupts.clone();
-        count_signal(signal, count)?;
-    }
+pub fn run(plan: &Plan, progress: &Progress, interrupts: &Interrupts) -> Result<Outcome, Failure> {
     let log = std::fs::File::create(plan.run_dir.join("dora.log")).map_err(|e| Failure::failed(format!("log file: {e}")))?;
     let log_too = log.try_clone().map_err(|e| Failure::failed(format!("log file: {e}")))?;
     let mut command = Command::new(&plan.dora);
@@ -119,7 +123,7 @@ pub fn run(plan: &Plan, quiet: bool) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let child = command.spawn().map_err(|e| Failure::failed(format!("{}: {e}", plan.dora.display())).hint("run `cargo xtask setup`"))?;
     let watcher = Watcher::over(&child);
-    let (status, interrupted, deaths) = wait(child, plan, &interrupts, quiet)?;
+    let (status, interrupted, deaths) = wait(child, plan, progress, interrupts)?;
     drop(watcher);
     let _ = std::fs::remove_dir_all(sockets(plan));
     let stats = read_stats(&plan.run_dir);
@@ -190,21 +194,7 @@ impl Drop for Watcher {
     }
 }
 
-fn count_signal(signal: i32, count: Arc<AtomicUsize>) -> Result<(), Failure> {
-    let mut signals = signal_hook::iterator::Signals::new([signal]).map_err(|e| Failure::failed(format!("signal handler: {e}")))?;
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            for _ in signals.forever() {
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-        })
-        .map(|_| ())
-        .map_err(|e| Failure::failed(format!("signal thread: {e}")))
-}
-
-fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) -> Result<(ExitStatus, bool, Vec<Death>), Failure> {
-    let progress = Progress::new(plan, quiet);
+fn wait(mut child: Child, plan: &Plan, progress: &Progress, interrupts: &Interrupts) -> Result<(ExitStatus, bool, Vec<Death>), Failure> {
     let mut stopping: Option<Instant> = None;
     let mut fault_seen: Option<Instant> = None;
     let mut told = 0;
@@ -224,7 +214,7 @@ fn wait(mut child: Child, plan: &Plan, interrupts: &AtomicUsize, quiet: bool) ->
             }
             return Ok((status, told > 0 && fault_seen.is_none(), deaths));
         }
-        let asked = interrupts.load(Ordering::SeqCst);
+        let asked = interrupts.count();
         if asked > told {
             told = asked;
             signal_group_leader(&child, if asked == 1 { "INT" } else { "TERM" });

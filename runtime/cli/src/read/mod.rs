@@ -2,16 +2,20 @@
 
 mod deaths;
 pub mod engine;
+mod interrupts;
 pub mod plan;
 mod progress;
 mod readings;
 mod recording;
 
 use crate::failure::Failure;
+use crate::runs::{self, About, Part, Run};
 use clap::Args;
 use std::path::PathBuf;
 
+pub use interrupts::Interrupts;
 pub use plan::Plan;
+pub use progress::Progress;
 pub use readings::{Reading, Votes, load};
 
 /// Arguments of `gantry read`.
@@ -68,7 +72,7 @@ pub fn run(args: ReadArgs) -> Result<(), Failure> {
             .hint("leave it out; `--report` shows the readings with their pictures"));
     }
     let plan = plan::plan(&args)?;
-    let outcome = engine::run(&plan, args.quiet)?;
+    let outcome = engine::run(&plan, &Progress::new(&plan, args.quiet), &Interrupts::watch()?)?;
     let readings = readings::load(&plan.out)?;
     if !args.quiet {
         readings::print_table(&readings);
@@ -88,11 +92,32 @@ pub fn run(args: ReadArgs) -> Result<(), Failure> {
         crate::annotate::write(&plan, &readings, path, args.quiet)?;
     }
     if let Some(path) = &args.report {
-        crate::report::write(&readings, &plan.out, path)?;
+        crate::report::write(&finished(&args, &plan, &outcome, readings), &[], path)?;
         if !args.quiet {
             outln!("report: {}", path.display());
         }
     }
+    if args.keep_run {
+        runs::write_about(&plan.run_dir, &about(&args, &plan, &outcome))?;
+    }
     plan.clean(args.keep_run);
     Ok(())
+}
+
+/// What was read, for `gantry report` of a run that is kept.
+fn about(args: &ReadArgs, plan: &Plan, outcome: &engine::Outcome) -> About {
+    About {
+        name: args.graph.as_ref().map_or_else(|| "graphs/read.yml".to_owned(), |graph| graph.display().to_string()),
+        sources: args.sources.clone(),
+        cameras: plan.sources.iter().map(|s| Part { name: s.camera.name.clone(), media_s: s.media_s }).collect(),
+        readings: plan.out.clone(),
+        seconds: outcome.seconds(),
+        complete: true,
+    }
+}
+
+/// The run as its page shows it.
+fn finished(args: &ReadArgs, plan: &Plan, outcome: &engine::Outcome, readings: Vec<Reading>) -> Run {
+    let folder = plan.out.parent().unwrap_or(std::path::Path::new(".")).to_owned();
+    Run { evidence_root: folder.clone(), folder, readings, stats: outcome.stats().clone(), about: Some(about(args, plan, outcome)) }
 }

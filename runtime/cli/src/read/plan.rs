@@ -13,6 +13,8 @@ pub struct Source {
     pub camera: Camera,
     /// Frames that the run will read of it, if the container tells.
     pub frames: Option<u64>,
+    /// From and to in s of media time, if the container tells.
+    pub media_s: Option<(f64, f64)>,
 }
 
 /// Everything a run needs.
@@ -122,7 +124,8 @@ fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
             let seconds = (ns as f64 / 1e9 - args.start).max(0.0).min(args.seconds.unwrap_or(f64::INFINITY));
             (seconds * info.fps).round() as u64
         });
-        all.push(Source { camera: Camera { name, source }, frames });
+        let media_s = info.duration_ns.map(|ns| (args.start, (ns as f64 / 1e9).min(args.start + args.seconds.unwrap_or(f64::INFINITY))));
+        all.push(Source { camera: Camera { name, source }, frames, media_s });
     }
     Ok(all)
 }
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn camera_names_are_safe_and_differ() {
         assert_eq!(camera_name("Gate 1 (north).x"), "Gate_1__north__x");
-        let first = Source { camera: Camera { name: "a".into(), source: String::new() }, frames: None };
+        let first = Source { camera: Camera { name: "a".into(), source: String::new() }, frames: None, media_s: None };
         assert_eq!(unused_name("a", &[first]), "a-2");
         assert_eq!(unused_name("b", &[]), "b");
     }

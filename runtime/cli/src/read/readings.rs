@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::path::Path;
 
 /// One line of `readings.jsonl`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Reading {
     /// Camera.
     pub camera: String,
@@ -35,10 +35,13 @@ pub struct Reading {
     /// Frame of the evidence.
     #[serde(default)]
     pub evidence_frame: u64,
+    /// Plate in that frame, in px of the camera's picture.
+    #[serde(default)]
+    pub bbox_xyxy: Option<[f64; 4]>,
 }
 
 /// Votes of one variant for one text.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Votes {
     /// The text as read.
     pub text: String,

@@ -39,7 +39,11 @@ fn source(path: &Path, recording: &Recording, survey: &Survey, name: &str, args:
         let part = (all - args.start).clamp(0.0, args.seconds.unwrap_or(f64::INFINITY));
         Some(if all > 0.0 { (camera.shown as f64 * part / all).round() as u64 } else { camera.shown })
     });
-    Ok(Source { camera: Camera { name, source: path.display().to_string() }, frames })
+    let media_s = survey.cameras.iter().find(|c| c.name == name).and_then(|c| c.media_ns).map(|(first, last)| {
+        let (first, last) = (first as f64 / 1e9, last as f64 / 1e9);
+        (first + args.start, last.min(first + args.start + args.seconds.unwrap_or(f64::INFINITY)))
+    });
+    Ok(Source { camera: Camera { name, source: path.display().to_string() }, frames, media_s })
 }
 
 fn refused(error: OpenError) -> Failure {

@@ -45,6 +45,9 @@ pub struct Row {
     pub first_seen_s: f64,
     /// See `first_seen_s`.
     pub last_seen_s: f64,
+    /// Which of the readings it is.
+    #[serde(skip)]
+    pub reading: Option<usize>,
 }
 
 /// One variant.
@@ -64,6 +67,17 @@ impl Score {
         self.exact as f64 / self.vehicles.max(1) as f64
     }
 
+    /// Per vehicle of the truth whether it was read exactly, in the order of the truth.
+    pub fn vehicles_exact(&self) -> Vec<bool> {
+        let of_vehicle = self.rows.iter().filter(|r| matches!(r.verdict.as_str(), "exact" | "wrong" | "missed"));
+        of_vehicle.map(|r| r.verdict == "exact").collect()
+    }
+
+    /// The row of reading number `index` of those that were scored.
+    pub fn row_of(&self, index: usize) -> Option<&Row> {
+        self.rows.iter().find(|r| r.reading == Some(index))
+    }
+
     /// Share of readings that are duplicates or belong to no vehicle.
     pub fn wrong_rate(&self) -> f64 {
         (self.duplicates + self.false_readings) as f64 / self.readings.max(1) as f64
@@ -76,7 +90,8 @@ pub fn score(truth: &[Truth], readings: &[Reading]) -> Score {
     let (mut edits, mut characters) = (0, 0);
     let mut variants: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for clip in truth {
-        let of_camera: Vec<&Reading> = readings.iter().filter(|r| r.camera == clip.camera).collect();
+        let places: Vec<usize> = (0..readings.len()).filter(|i| readings[*i].camera == clip.camera).collect();
+        let of_camera: Vec<&Reading> = places.iter().map(|i| &readings[*i]).collect();
         all.vehicles += clip.vehicles.len();
         all.readings += of_camera.len();
         let pairs = assign(clip, &of_camera);
@@ -86,7 +101,7 @@ pub fn score(truth: &[Truth], readings: &[Reading]) -> Score {
             let Some(index) = *reading else {
                 edits += vehicle.plate.len();
                 let times = (vehicle.first_frame as f64 / clip.fps, vehicle.last_frame as f64 / clip.fps);
-                all.rows.push(row(clip, Some(&vehicle.plate), None, "missed", times));
+                all.rows.push(row(clip, Some(&vehicle.plate), None, "missed", times, None));
                 continue;
             };
             used[index] = true;
@@ -94,7 +109,8 @@ pub fn score(truth: &[Truth], readings: &[Reading]) -> Score {
             let d = distance(&vehicle.plate, &found.plate);
             edits += d.min(vehicle.plate.len());
             all.exact += usize::from(d == 0);
-            all.rows.push(row(clip, Some(&vehicle.plate), Some(&found.plate), if d == 0 { "exact" } else { "wrong" }, times_of(found)));
+            let verdict = if d == 0 { "exact" } else { "wrong" };
+            all.rows.push(row(clip, Some(&vehicle.plate), Some(&found.plate), verdict, times_of(found), Some(places[index])));
             for vote in &found.votes {
                 let entry = variants.entry(vote.variant.clone()).or_default();
                 entry.1 += vote.frames.len();
@@ -103,12 +119,12 @@ pub fn score(truth: &[Truth], readings: &[Reading]) -> Score {
                 }
             }
         }
-        for (extra, _) in of_camera.iter().zip(&used).filter(|(_, used)| !**used) {
+        for (index, extra) in of_camera.iter().enumerate().filter(|(index, _)| !used[*index]) {
             let twin = clip.vehicles.iter().find(|v| overlaps(clip, v, extra) && related(&v.plate, &extra.plate));
             let verdict = if twin.is_some() { "duplicate" } else { "false" };
             all.duplicates += usize::from(twin.is_some());
             all.false_readings += usize::from(twin.is_none());
-            all.rows.push(row(clip, twin.map(|v| v.plate.as_str()), Some(&extra.plate), verdict, times_of(extra)));
+            all.rows.push(row(clip, twin.map(|v| v.plate.as_str()), Some(&extra.plate), verdict, times_of(extra), Some(places[index])));
         }
     }
     all.character_accuracy = 1.0 - edits as f64 / (characters.max(1)) as f64;
@@ -154,7 +170,14 @@ fn times_of(reading: &Reading) -> (f64, f64) {
     (reading.first_seen_s, reading.last_seen_s)
 }
 
-fn row(clip: &Truth, truth: Option<&str>, read: Option<&str>, verdict: &str, (first_seen_s, last_seen_s): (f64, f64)) -> Row {
+fn row(
+    clip: &Truth,
+    truth: Option<&str>,
+    read: Option<&str>,
+    verdict: &str,
+    (first_seen_s, last_seen_s): (f64, f64),
+    reading: Option<usize>,
+) -> Row {
     Row {
         camera: clip.camera.clone(),
         truth: truth.map(str::to_owned),
@@ -162,6 +185,7 @@ fn row(clip: &Truth, truth: Option<&str>, read: Option<&str>, verdict: &str, (fi
         verdict: verdict.to_owned(),
         first_seen_s,
         last_seen_s,
+        reading,
     }
 }
 
@@ -187,6 +211,7 @@ mod tests {
             frames_read: 2,
             evidence: None,
             evidence_frame: 0,
+            bbox_xyxy: None,
         }
     }
 
@@ -211,6 +236,8 @@ mod tests {
         assert_eq!(verdicts, ["exact", "wrong", "missed", "missed", "duplicate", "false", "false"]);
         assert!((s.character_accuracy - (1.0 - 13.0 / 24.0)).abs() < 1e-9);
         assert_eq!((s.variants[0].right, s.variants[0].frames), (2, 4));
+        assert_eq!(s.vehicles_exact(), [true, false, false, false]);
+        assert_eq!((s.row_of(1).map(|r| r.verdict.as_str()), s.row_of(9).is_none()), (Some("duplicate"), true));
     }
 
     #[test]

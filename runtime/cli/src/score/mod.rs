@@ -3,7 +3,7 @@
 mod matching;
 mod truth;
 
-pub use matching::{Score, VariantScore, score};
+pub use matching::{Row, Score, VariantScore, score};
 pub use truth::{Truth, Vehicle, load};
 
 use crate::failure::Failure;
