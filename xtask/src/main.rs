@@ -15,7 +15,7 @@ cargo xtask COMMAND
   prove      the proofs of the buffer handles: 10,000 kills, loom, fuzzing, ThreadSanitizer, mutants; --short for minutes instead of
              hours, --skip-missing for tools that are not there, names for some of them
   setup      Debian packages, the dora CLI, the libraries ONNX Runtime and NVRTC (into .gantry), a release build
-  generate   write what is generated from the nodes' contracts (contract.json, docs/nodes)
+  generate   write what is generated: from the nodes' contracts (contract.json, docs/nodes), and graphs/experiments from graphs/read.yml
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
   kernels    [FOLDER]  compile the CUDA kernels ahead of time, for GANTRY_KERNELS (default: out/kernels)
   bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
@@ -100,6 +100,9 @@ fn generate() -> Result<(), String> {
     // The contracts are part of `gantry`, so the nodes' tests write them before it is built.
     run(cargo("test")
         .args(["--release", "--quiet", "-p", "gantry-node-*", "--lib", "--tests", "--", "contract"])
+        .env("GANTRY_REGENERATE", "1"))?;
+    run(cargo("test")
+        .args(["--release", "--quiet", "-p", "gantry-repository-tests", "--test", "experiments"])
         .env("GANTRY_REGENERATE", "1"))
 }
 
