@@ -131,7 +131,7 @@ pub struct Rows<'a> {
 impl Rows<'_> {
     /// The chart with its caption.
     pub fn figure(&self, caption: &str, names: &[&str], about: &str) -> String {
-        let (bar, gap, left, room) = (11.0, 9.0, 92.0, 140.0);
+        let (bar, gap, left, room) = (11.0, 9.0, 92.0, 158.0);
         let row = bar * self.series.len() as f64 + gap;
         let height = row * self.names.len() as f64 + 8.0;
         let most = self.series.iter().flatten().flatten().copied().fold(f64::EPSILON, f64::max);
@@ -207,7 +207,7 @@ mod tests {
     fn the_longest_bar_leaves_room_for_its_label() {
         let rows = Rows { names: vec!["x", "y"], series: vec![vec![Some(4.0), None]], labels: vec![vec!["4 ms".into()]] };
         let text = rows.figure("", &["A"], "");
-        assert!(text.contains("width=\"188.0\"") && text.contains("4 ms"), "{text}");
+        assert!(text.contains("width=\"170.0\"") && text.contains("4 ms"), "{text}");
         assert_eq!(text.matches("<rect").count(), 1);
     }
 }
