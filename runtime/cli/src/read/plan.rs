@@ -3,7 +3,8 @@
 use super::{ReadArgs, recording};
 use crate::failure::Failure;
 use crate::paths;
-use gantry_graph::{Camera, Graph, check, render};
+use gantry_contract::ParamKind;
+use gantry_graph::{Camera, Graph, check, contract_of, render};
 use serde_yaml::{Mapping, Value};
 use std::path::{Path, PathBuf};
 
@@ -195,7 +196,8 @@ fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, trac
         for node in nodes.iter_mut().filter_map(Value::as_mapping_mut) {
             let node_id = node.get("id").and_then(Value::as_str).unwrap_or_default();
             if node_id == id || kind_of(node) == id {
-                set(node, &name.to_ascii_uppercase(), value);
+                let value = typed(&kind_of(node), name, value)?;
+                set(node, &name.to_ascii_uppercase(), &value);
                 found = true;
             }
         }
@@ -204,6 +206,17 @@ fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, trac
         }
     }
     Ok(())
+}
+
+/// A path that is given on the command line starts where that was typed, not in the folder of the run.
+fn typed(kind: &str, name: &str, value: &str) -> Result<String, Failure> {
+    let param = contract_of(kind).and_then(|contract| contract.param(&name.to_ascii_lowercase()));
+    let is_path = param.is_some_and(|p| matches!(p.kind, ParamKind::Path { .. }));
+    if is_path && !value.is_empty() && !value.starts_with('$') {
+        Ok(absolute(Path::new(value))?.display().to_string())
+    } else {
+        Ok(value.to_owned())
+    }
 }
 
 pub(super) fn kind_of(node: &Mapping) -> String {
@@ -231,6 +244,15 @@ mod tests {
         let folder = run_folder().unwrap();
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(folder.path()).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_path_in_set_starts_where_the_command_was_typed() {
+        let here = std::env::current_dir().unwrap().join("new.onnx").display().to_string();
+        assert_eq!(typed("recognize", "model", "new.onnx").unwrap(), here);
+        assert_eq!(typed("recognize", "MODEL", "/models/new.onnx").unwrap(), "/models/new.onnx");
+        assert_eq!(typed("vote", "RULE", "best_frame").unwrap(), "best_frame");
+        assert_eq!(typed("enhance", "OPERATORS", "").unwrap(), "");
     }
 
     #[test]
