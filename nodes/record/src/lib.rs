@@ -10,6 +10,11 @@
 //!
 //! `OUT` that is there already: a lossless run replaces it, a live one takes the next free number.
 //!
+//! **Clips** (`KEEP: events`). Packets go into a ring in memory, `RING_MB` per camera, and each reading makes a clip of its camera: from
+//! `BEFORE_S` before the vehicle was first seen, rounded down to a key frame, to `AFTER_S` after it was last seen. A clip is a recording of
+//! its own beside `OUT`, `run.gate.00000123.mcap` after its first packet, with its readings; passes that overlap share one. Other results are
+//! not kept.
+//!
 //! ```yaml
 //! - id: record
 //!   path: bin/record
@@ -21,14 +26,17 @@
 //! ```
 
 mod contract;
+mod events;
 mod origin;
+mod ring;
 mod video;
 
 pub use contract::CONTRACT;
 
+use events::{Events, Rules};
 use gantry_contract::Contract;
 use gantry_frames::Mode;
-use gantry_messages::PacketRow;
+use gantry_messages::{PacketRow, ReadingRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gantry_recording::{Limits, RecordError, Recorder, Taken};
 use serde::Deserialize;
@@ -46,6 +54,18 @@ pub struct Params {
     part_minutes: u64,
     video: bool,
     fsync: bool,
+    keep: Keep,
+    before_s: f64,
+    after_s: f64,
+    ring_mb: usize,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Keep {
+    All,
+    Events,
 }
 
 /// The node.
@@ -53,6 +73,8 @@ pub struct Record {
     context: Context,
     /// None after a live run could not write on.
     recorder: Option<Recorder>,
+    /// In place of `recorder`, with `KEEP: events`.
+    events: Option<Events>,
     videos: Option<Videos>,
 }
 
@@ -64,66 +86,129 @@ impl Stage for Record {
         if context.inputs().is_empty() && !context.graph.is_null() {
             return Err(Fault::new("nothing is connected to this node").hint("connect `camera/packets` as `packets`, and results"));
         }
+        let about = origin::about(context)?;
+        if params.keep == Keep::Events {
+            return Self::open_events(&params, about, context);
+        }
         let limits =
             Limits { part_bytes: params.part_mb * 1_000_000, part_time: Duration::from_secs(params.part_minutes * 60), sync: params.fsync };
-        let recorder =
-            Recorder::create(&params.out, origin::about(context)?, limits, context.mode == Mode::Lossless).map_err(record_fault)?;
+        let recorder = Recorder::create(&params.out, about, limits, context.mode == Mode::Lossless).map_err(record_fault)?;
         info!(file = %recorder.path().display(), "recording");
-        Ok(Self { context: context.clone(), recorder: Some(recorder), videos: params.video.then(Videos::default) })
+        Ok(Self { context: context.clone(), recorder: Some(recorder), events: None, videos: params.video.then(Videos::default) })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        if let Some(events) = &mut self.events {
+            let written = match input.port.as_str() {
+                "packets" => take_all(&input.rows::<PacketRow>()?, |row| events.packet(row), &self.context, out)?,
+                "readings" => {
+                    let topic = topic(&self.context, &input.id);
+                    input.rows::<ReadingRow>()?.iter().try_for_each(|reading| events.reading(&topic, reading))
+                }
+                _ => Ok(()),
+            };
+            return self.settle(written, out);
+        }
         let Some(recorder) = &mut self.recorder else {
             out.count("unrecorded_messages", 1);
             return Ok(());
         };
         let written = if input.port == "packets" {
             let rows = input.rows::<PacketRow>()?;
-            packets(recorder, self.videos.as_mut(), &rows, &self.context, out)?
+            let videos = &mut self.videos;
+            let write = |row: &PacketRow| {
+                let picture = videos.as_mut().and_then(|v| v.convert(row));
+                recorder.packet(row, picture.as_ref().map(video::Picture::as_video))
+            };
+            take_all(&rows, write, &self.context, out)?
         } else {
-            let sender = self.context.inputs().iter().find(|e| e.input == input.id);
-            let topic = sender.map_or_else(|| format!("/{}", input.id), |e| format!("/{}/{}", e.from_node, e.from_output));
             let kind = CONTRACT.input_port(&input.id).map(|p| p.message.to_string()).unwrap_or_default();
-            recorder.result(&topic, &kind, input.array())
+            recorder.result(&topic(&self.context, &input.id), &kind, input.array())
         };
         self.settle(written, out)
     }
 
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
+        let flushed = match &mut self.events {
+            Some(events) => {
+                out.count("clips", events.take_new());
+                events.flush()
+            }
+            None => self.recorder.as_mut().map_or(Ok(()), Recorder::flush),
+        };
         self.settle(flushed, out)
     }
 
     fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        let finished = self.recorder.as_mut().map_or(Ok(()), Recorder::finish);
+        // In a lossless run a camera without an end was cut off.
+        let live = self.context.mode == Mode::Live;
+        let finish = |recorder: &mut Recorder| {
+            if live {
+                recorder.end_cameras()?;
+            }
+            recorder.finish()
+        };
+        let finished = match &mut self.events {
+            Some(events) => events.finish(),
+            None => self.recorder.as_mut().map_or(Ok(()), finish),
+        };
         self.settle(finished, out)
     }
 }
 
 impl Record {
+    fn open_events(params: &Params, about: gantry_recording::About, context: &Context) -> Result<Self, Fault> {
+        let ports: Vec<String> = context.inputs().iter().filter_map(|e| Some(CONTRACT.input_port(&e.input)?.name.to_string())).collect();
+        let has = |name: &str| ports.iter().any(|port| port == name);
+        if !context.graph.is_null() && !(has("packets") && has("readings")) {
+            return Err(Fault::new("`KEEP: events` needs `packets` and `readings`").hint("connect both, or set `KEEP: all`"));
+        }
+        if ports.iter().any(|p| *p != "packets" && *p != "readings") {
+            warn!("clips hold packets and readings; the other inputs are not recorded");
+        }
+        let ns = |seconds: f64| (seconds * 1e9) as i64;
+        let rules = Rules {
+            before_ns: ns(params.before_s),
+            after_ns: ns(params.after_s),
+            ring_bytes: params.ring_mb * 1_000_000,
+            video: params.video,
+            sync: params.fsync,
+        };
+        let events = Events::new(&params.out, about, rules);
+        Ok(Self { context: context.clone(), recorder: None, events: Some(events), videos: None })
+    }
+
     /// A lossless run ends with what could not be written; a live one goes on without a recording.
     fn settle(&mut self, written: Result<(), RecordError>, out: &mut Outputs) -> Result<(), Fault> {
         let Err(failure) = written else { return Ok(()) };
         if self.context.mode == Mode::Lossless {
             return Err(record_fault(failure));
         }
-        error!(hint = failure.hint(), "the recording ends here: {failure}");
-        self.recorder = None;
+        if self.events.is_some() {
+            error!(hint = failure.hint(), "a clip ends here: {failure}");
+        } else {
+            error!(hint = failure.hint(), "the recording ends here: {failure}");
+            self.recorder = None;
+        }
         out.count("unrecorded_messages", 1);
         Ok(())
     }
 }
 
-fn packets(
-    recorder: &mut Recorder,
-    mut videos: Option<&mut Videos>,
+/// The channel of an input's messages.
+fn topic(context: &Context, input: &str) -> String {
+    let sender = context.inputs().iter().find(|e| e.input == input);
+    sender.map_or_else(|| format!("/{input}"), |e| format!("/{}/{}", e.from_node, e.from_output))
+}
+
+fn take_all(
     rows: &[PacketRow],
+    mut write: impl FnMut(&PacketRow) -> Result<Taken, RecordError>,
     context: &Context,
     out: &mut Outputs,
 ) -> Result<Result<(), RecordError>, Fault> {
     for row in rows {
-        let picture = videos.as_mut().and_then(|v| v.convert(row));
-        let taken = match recorder.packet(row, picture.as_ref().map(video::Picture::as_video)) {
+        let taken = match write(row) {
             Ok(taken) => taken,
             Err(failure) => return Ok(Err(failure)),
         };

@@ -21,6 +21,86 @@ fn open(dir: &Path, mode: Mode, out: &str) -> Result<Record, Fault> {
     Record::open(ParamSet::from_env(&CONTRACT, [("OUT", out), ("PART_MB", "1")]).unwrap().to().unwrap(), &context)
 }
 
+/// As `open`, with `KEEP: events`.
+fn open_events(dir: &Path, more: &[(&str, &str)]) -> Record {
+    let out = dir.join("run.mcap").display().to_string();
+    let graph = json!({"nodes": [
+        {"id": "record", "path": "bin/record", "inputs": {"packets_cam": "cam/packets", "readings": "vote/readings"}},
+    ]});
+    let context = Context::for_test("record", Mode::Lossless, dir).in_graph(graph).unwrap();
+    let env = [("OUT", out.as_str()), ("KEEP", "events"), ("BEFORE_S", "2"), ("AFTER_S", "1")].into_iter().chain(more.iter().copied());
+    Record::open(ParamSet::from_env(&CONTRACT, env).unwrap().to().unwrap(), &context).unwrap()
+}
+
+/// Packets of 10 a second with a key frame each second.
+fn second(from_s: u64, seconds: u64) -> Input {
+    let row = |frame: u64| PacketRow {
+        source: "gate".into(),
+        frame,
+        codec: if frame.is_multiple_of(10) { "vp9".into() } else { String::new() },
+        keyframe: frame.is_multiple_of(10),
+        pts_ns: frame as i64 * 100_000_000,
+        dts_ns: frame as i64 * 100_000_000,
+        data: vec![frame as u8; 1000],
+        ..PacketRow::default()
+    };
+    Input::of("packets", &(10 * from_s..10 * (from_s + seconds)).map(row).collect::<Vec<_>>())
+}
+
+fn reading(plate: &str, first_s: f64, last_s: f64) -> Input {
+    let ns = |s: f64| (s * 1e9) as i64;
+    let row = ReadingRow {
+        source: "gate".into(),
+        plate: plate.into(),
+        first_pts_ns: ns(first_s),
+        last_pts_ns: ns(last_s),
+        ..ReadingRow::default()
+    };
+    Input::of("readings", &[row])
+}
+
+#[test]
+fn each_reading_makes_a_clip_with_the_seconds_around_it_and_overlapping_ones_share_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut record = open_events(dir.path(), &[]);
+    let mut out = Outputs::collector();
+    let mut take = |record: &mut Record, input: &Input| record.on_input(input, &mut out).unwrap();
+    take(&mut record, &second(0, 20));
+    // Seen from 10.55 s to 12 s, said at 20 s; the next one follows closely, and comes while the first clip is open.
+    take(&mut record, &reading("AB1", 10.55, 12.0));
+    take(&mut record, &reading("AB2", 13.0, 14.0));
+    take(&mut record, &second(20, 20));
+    take(&mut record, &reading("AB3", 36.0, 37.0));
+    take(&mut record, &second(40, 1));
+    record.on_tick(&mut out).unwrap();
+    record.finish(&mut out).unwrap();
+    assert_eq!(out.counted("clips"), 2);
+    let mut files: Vec<String> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["run.gate.00000080.mcap", "run.gate.00000340.mcap"]);
+    let clip = |name: &str| {
+        let recording = Recording::open(&dir.path().join(name)).unwrap();
+        let survey = recording.survey().unwrap();
+        assert!(survey.is_complete(), "{:?}", survey.faults());
+        let frames: Vec<u64> = recording.packets("gate").map(|r| r.unwrap()).filter(|r| !r.end).map(|r| r.frame).collect();
+        (frames, survey.results["/vote/readings"], survey.results["/gate/video"])
+    };
+    assert_eq!(clip(&files[0]), ((80..=150).collect(), 2, 71));
+    assert_eq!(clip(&files[1]), ((340..=380).collect(), 1, 41));
+}
+
+#[test]
+fn a_clip_whose_beginning_no_longer_lies_in_memory_begins_where_the_ring_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut record = open_events(dir.path(), &[("RING_MB", "1"), ("VIDEO", "false"), ("BEFORE_S", "600")]);
+    let mut out = Outputs::collector();
+    record.on_input(&second(0, 200), &mut out).unwrap();
+    record.on_input(&reading("AB1", 190.0, 195.0), &mut out).unwrap();
+    record.finish(&mut out).unwrap();
+    let recording = Recording::open(&dir.path().join("run.gate.00001000.mcap")).unwrap();
+    assert_eq!(recording.survey().unwrap().cameras[0].packets.delivered(), 961);
+}
+
 fn packets(from: u64, count: u64) -> Input {
     let row = |frame: u64| PacketRow {
         source: "gate".into(),

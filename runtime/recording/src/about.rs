@@ -17,8 +17,12 @@ impl About {
     pub const RUN: &str = "run";
     /// The graph as YAML, passwords taken out.
     pub const GRAPH: &str = "graph";
+    /// Folder in which the relative paths of the graph start.
+    pub const FOLDER: &str = "folder";
     /// `live` or `lossless`.
     pub const MODE: &str = "mode";
+    /// Number of the first packet, of a clip: none before it is missing.
+    pub const FIRST: &str = "first packet";
     /// Version of Gantry.
     pub const VERSION: &str = "gantry";
 
@@ -32,6 +36,11 @@ impl About {
     /// The text of that name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.entries.get(name).map(String::as_str)
+    }
+
+    /// [`About::FIRST`], else 0.
+    pub(crate) fn first(&self) -> u64 {
+        self.get(Self::FIRST).and_then(|n| n.parse().ok()).unwrap_or(0)
     }
 
     /// SHA-256 of the files that parameters named (`recognize.MODEL`), in hex.

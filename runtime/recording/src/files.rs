@@ -51,9 +51,14 @@ impl Recording {
         Entries::new(self.files.clone())
     }
 
+    /// Number of the packet with which it begins on purpose.
+    pub(crate) fn first(&self) -> u64 {
+        self.about.as_ref().map_or(0, About::first)
+    }
+
     /// The packets of one camera.
     pub fn packets(&self, camera: &str) -> Packets {
-        Packets::new(self.entries(), camera)
+        Packets::new(self.entries(), camera, self.first())
     }
 
     /// Reads all of it and says what is there and what is missing. 400 MB take about a second.

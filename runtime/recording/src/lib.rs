@@ -20,6 +20,7 @@
 mod about;
 mod batch;
 mod chunks;
+mod digest;
 mod entries;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ mod survey;
 
 pub use about::About;
 pub use batch::read_array;
+pub use digest::digest;
 pub use entries::{Entries, Entry, Lost, Message};
 pub use error::{OpenError, RecordError};
 pub use files::Recording;

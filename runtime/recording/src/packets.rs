@@ -20,8 +20,8 @@ pub struct Packets {
 }
 
 impl Packets {
-    pub(crate) fn new(entries: Entries, camera: &str) -> Self {
-        Self { entries, camera: camera.to_owned(), sequence: Sequence::default(), start_ns: i64::MIN, group: VecDeque::new() }
+    pub(crate) fn new(entries: Entries, camera: &str, first: u64) -> Self {
+        Self { entries, camera: camera.to_owned(), sequence: Sequence::starting_at(first), start_ns: i64::MIN, group: VecDeque::new() }
     }
 
     /// Begins with the last key frame before the packet that is shown at `start_ns` (media time).

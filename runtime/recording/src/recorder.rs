@@ -65,6 +65,9 @@ struct Camera {
     description: PacketRow,
     /// Part in which that was written.
     described_in: Option<u32>,
+    /// Media and capture time of the last packet.
+    last: (i64, i64),
+    ended: bool,
 }
 
 /// More than this above the size limit is not waited for a key frame.
@@ -112,6 +115,7 @@ impl Recorder {
         let skipped = Some(row.frame - camera.next).filter(|n| *n <= ANEW).unwrap_or(0);
         let mut row = row.clone();
         camera.next = row.frame + 1;
+        (camera.last, camera.ended) = ((row.pts_ns, row.captured_ns), row.end);
         if !row.codec.is_empty() {
             camera.description = PacketRow { data: Vec::new(), ..row.clone() };
         }
@@ -145,6 +149,26 @@ impl Recorder {
     /// As [`Recorder::packet`].
     pub fn flush(&mut self) -> Result<(), RecordError> {
         self.part.flush(self.limits.sync)
+    }
+
+    /// Closes every camera that has not said its end itself: nothing of it is missing, it was recorded until now. For live cameras,
+    /// which have no end of their own.
+    ///
+    /// # Errors
+    /// As [`Recorder::packet`].
+    pub fn end_cameras(&mut self) -> Result<(), RecordError> {
+        let open = self.cameras.iter().filter(|(_, camera)| !camera.ended && camera.next > 0);
+        let ends: Vec<PacketRow> = open
+            .map(|(name, camera)| PacketRow {
+                source: name.clone(),
+                frame: camera.next,
+                end: true,
+                pts_ns: camera.last.0,
+                captured_ns: camera.last.1,
+                ..PacketRow::default()
+            })
+            .collect();
+        ends.iter().try_for_each(|end| self.packet(end, None).map(|_| ()))
     }
 
     /// Ends the last part.

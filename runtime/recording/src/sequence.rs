@@ -20,6 +20,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Of a recording that begins with packet `first` on purpose.
+    pub fn starting_at(first: u64) -> Self {
+        Self { next: first, ..Self::default() }
+    }
+
     /// Takes the next packet that was found; gives it back if it can be decoded. Behind a hole it is marked as a discontinuity.
     pub fn take(&mut self, mut row: PacketRow) -> Option<PacketRow> {
         let number = row.frame;

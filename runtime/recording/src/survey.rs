@@ -58,7 +58,7 @@ impl Survey {
                 continue;
             };
             for row in rows.into_iter().filter(|r| topic(&r.source) == message.topic) {
-                let camera = cameras.entry(row.source.clone()).or_insert_with(|| CameraSurvey::new(&row.source));
+                let camera = cameras.entry(row.source.clone()).or_insert_with(|| CameraSurvey::new(&row.source, recording.first()));
                 if let Some(row) = camera.packets.take(row).filter(|r| !r.end) {
                     camera.add(&row);
                 }
@@ -81,10 +81,10 @@ impl Survey {
 }
 
 impl CameraSurvey {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, first: u64) -> Self {
         Self {
             name: name.to_owned(),
-            packets: Sequence::default(),
+            packets: Sequence::starting_at(first),
             codec: String::new(),
             width: 0,
             height: 0,

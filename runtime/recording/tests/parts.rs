@@ -83,3 +83,20 @@ fn foxgloves_copy_is_there_and_costs_little() {
     let size = std::fs::metadata(&path).unwrap().len();
     assert!(size < packets * 7 / 4, "{size} bytes for {packets} bytes of packets");
 }
+
+#[test]
+fn a_camera_without_an_end_is_closed_when_the_recorder_ends_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.mcap");
+    let mut recorder = Recorder::create(&path, about("a"), limits(u64::MAX), true).unwrap();
+    for frame in 0..12 {
+        recorder.packet(&packet("gate", frame), None).unwrap();
+    }
+    recorder.packet(&packet("road", 0), None).unwrap();
+    recorder.packet(&PacketRow { source: "road".into(), frame: 1, end: true, ..PacketRow::default() }, None).unwrap();
+    recorder.end_cameras().unwrap();
+    recorder.finish().unwrap();
+    let survey = Recording::open(&path).unwrap().survey().unwrap();
+    assert!(survey.is_complete(), "{:?}", survey.faults());
+    assert_eq!(survey.cameras.iter().map(|c| c.packets.delivered()).collect::<Vec<_>>(), [12, 1]);
+}
