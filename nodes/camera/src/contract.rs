@@ -19,7 +19,7 @@ pub const CONTRACT: Contract = Contract {
             &[output(
                 "packets",
                 "packets/v1",
-                "access units in decode order, up to `group_packets` in one message; codec and size with the first one and where they change; an end row at the end of a file",
+                "access units in decode order, up to `group_packets` in one message; codec and size with every key frame; an end row at the end of a file",
             )]
         },
     ),

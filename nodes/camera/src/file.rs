@@ -157,7 +157,8 @@ impl File {
             data: packet.data,
             ..PacketRow::default()
         };
-        if !self.info_sent || packet.info_changed {
+        // With every key frame: what reads packets from the middle on (a recorder that was started again) can begin at one.
+        if !self.info_sent || packet.info_changed || row.keyframe {
             crate::describe(&mut row, self.demuxer.info());
             self.info_sent = true;
         }

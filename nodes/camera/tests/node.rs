@@ -48,6 +48,7 @@ fn sends_a_window_waits_for_credit_and_ends_when_all_is_acknowledged() {
     assert_eq!(seen.len(), 8);
     assert_eq!((seen[0].codec.as_str(), seen[0].width, seen[0].height, seen[0].keyframe), ("h264", 320, 180, true));
     assert!(!seen[0].extradata.is_empty() && seen[1].codec.is_empty());
+    assert!(seen.iter().all(|r| r.keyframe != r.codec.is_empty()), "every key frame says what it is");
     assert!(seen.iter().all(|r| r.source == "gate" && !r.data.is_empty() && r.captured_ns == r.pts_ns));
     // Two acknowledged packets are not yet room for a message of four.
     camera.on_input(&credit(2), &mut out).unwrap();
