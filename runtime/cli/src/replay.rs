@@ -25,16 +25,29 @@ pub struct ReplayArgs {
     /// Where the readings go.
     #[arg(long, default_value = "readings.jsonl")]
     out: PathBuf,
-    /// The graph; its part named `_cam0` is repeated for each camera.
+    /// The graph; its part named `_cam0` is repeated for each camera. Default: the one that was recorded, with the programs of this build;
+    /// if it cannot run here, graphs/read.yml.
     #[arg(long)]
     graph: Option<PathBuf>,
     /// Parameter of a node for this run; may be repeated.
     #[arg(long = "set", value_name = "NODE.NAME=VALUE")]
     set: Vec<String>,
-    /// No progress bar and no table.
+    /// Another program in the place of a node, e.g. `vote=path/to/program`, or the node of another graph, `vote=other.yml`; may be repeated.
+    #[arg(long, value_name = "NODE=NEW")]
+    replace: Vec<String>,
+    /// Also write a page with the evidence crops and votes.
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
+    /// No progress bar, no table and no differences from the recorded run but those of models.
     #[arg(long, short)]
     quiet: bool,
+    /// Keep the folder with the graph that ran, the logs and the statistics, and say where it is.
+    #[arg(long)]
+    keep_run: bool,
 }
+
+/// A node that somebody killed costs a replay time and nothing else; one that breaks each time ends it.
+const RESTARTS: u32 = 2;
 
 /// Runs the graph on the recording.
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
@@ -58,7 +71,12 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         out: args.out,
         graph: args.graph,
         set: args.set,
+        replace: args.replace,
+        report: args.report,
+        recorded_graph: true,
+        restarts: RESTARTS,
         quiet: args.quiet,
+        keep_run: args.keep_run,
         ..ReadArgs::default()
     })
 }

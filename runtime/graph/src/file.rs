@@ -1,3 +1,4 @@
+use crate::edit::MODULE_PARAMETER;
 use crate::faults::GraphFault;
 use crate::modules;
 use serde_yaml::{Mapping, Value};
@@ -138,15 +139,18 @@ pub(crate) fn node_spec(m: &Mapping, index: usize) -> NodeSpec {
         Some(Value::Sequence(items)) => items.iter().map(text_of).collect(),
         _ => Vec::new(),
     };
+    // In a graph whose modules dora has expanded, their parameters stand in `env`.
+    let (module_params, env): (Vec<_>, Vec<_>) = pairs(m.get("env")).into_iter().partition(|(k, _)| k.starts_with(MODULE_PARAMETER));
+    let bare = |(k, v): (String, String)| (k.trim_start_matches(MODULE_PARAMETER).to_owned(), v);
     NodeSpec {
         id: m.get("id").map_or_else(|| format!("nodes[{index}]"), text_of),
-        path: m.get("path").map(text_of),
+        path: m.get("path").filter(|p| !p.is_null()).map(text_of),
         inputs,
         outputs,
-        env: pairs(m.get("env")),
-        module_params: Vec::new(),
+        env,
+        module_params: module_params.into_iter().map(bare).collect(),
         machine: m.get("deploy").and_then(|d| d.get("machine")).map(text_of),
-        keys: m.keys().map(text_of).collect(),
+        keys: m.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| text_of(k)).collect(),
     }
 }
 

@@ -6,15 +6,22 @@
 
 mod check;
 mod contracts;
+mod edit;
 mod faults;
 mod file;
+mod files;
 mod memory;
 mod modules;
 mod pools;
 mod repeat;
+mod replay;
+mod swap;
 
 pub use check::check;
 pub use contracts::contract_of;
 pub use faults::{GraphFault, render};
 pub use file::{Graph, InputSpec, NodeSpec, Origin};
+pub use files::files;
 pub use repeat::Camera;
+pub use replay::{Here, for_replay};
+pub use swap::replace;

@@ -1,10 +1,10 @@
 //! Repeats the per-camera part of a graph for each source.
 
 use crate::Graph;
+use crate::edit::{absolute_paths, kind_of, name_default_paths, set_env};
 use crate::faults::GraphFault;
 use crate::file::text_of;
 use serde_yaml::{Mapping, Value};
-use std::path::Path;
 
 /// One source for [`Graph::for_cameras`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,19 +61,17 @@ impl Graph {
         yaml.insert(Value::from("nodes"), Value::Sequence(nodes));
         Ok(yaml)
     }
-}
 
-/// Sets a parameter of a node in YAML.
-pub(crate) fn set_env(node: &mut Mapping, key: &str, value: &str) {
-    let env = node.entry(Value::from("env")).or_insert_with(|| Value::Mapping(Mapping::new()));
-    if let Value::Mapping(env) = env {
-        env.insert(Value::from(key), Value::from(value));
+    /// The graph as it is, with absolute paths, also those that are defaults, so that it can stand in any folder. Modules must be expanded (`dora expand`).
+    pub fn standalone(&self) -> Mapping {
+        let folder = std::fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        let mut yaml = self.yaml.clone();
+        for node in yaml.get_mut("nodes").and_then(Value::as_sequence_mut).into_iter().flatten().filter_map(Value::as_mapping_mut) {
+            name_default_paths(node);
+            absolute_paths(node, &folder);
+        }
+        yaml
     }
-}
-
-fn kind_of(node: &Mapping) -> String {
-    let path = node.get("path").map(text_of).unwrap_or_default();
-    Path::new(&path).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned()
 }
 
 /// A copy in which every text `..._cam0` or `..._cam0/...` says `_cam<index>`.
@@ -109,33 +107,10 @@ fn repeated_inputs(inputs: &Mapping, cameras: usize) -> Mapping {
     all
 }
 
-/// The node's program and its path parameters, from the folder of the graph.
-fn absolute_paths(node: &mut Mapping, folder: &Path) {
-    let kind = kind_of(node);
-    let absolute = |value: &mut Value| {
-        let text = text_of(value);
-        if !text.is_empty() && !text.starts_with('$') && !text.contains("://") {
-            *value = Value::from(folder.join(text).display().to_string());
-        }
-    };
-    if let Some(path) = node.get_mut("path") {
-        absolute(path);
-    }
-    let Some(contract) = crate::contract_of(&kind) else { return };
-    if let Some(Value::Mapping(env)) = node.get_mut("env") {
-        for (key, value) in env.iter_mut() {
-            let param = contract.param(&text_of(key).to_ascii_lowercase());
-            if param.is_some_and(|p| matches!(p.kind, gantry_contract::ParamKind::Path { .. })) {
-                absolute(value);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     const GRAPH: &str = "
 nodes:

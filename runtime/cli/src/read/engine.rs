@@ -1,6 +1,7 @@
 //! Starts `dora run`, shows progress, ends it cleanly.
 
-use super::deaths::{Death, Deaths};
+pub use super::deaths::Death;
+use super::deaths::Deaths;
 use super::interrupts::Interrupts;
 use super::plan::Plan;
 use super::progress::Progress;
@@ -31,6 +32,7 @@ const ZENOH_OVERLAY: &str = "{transport: {link: {tx: {lease: 60000, keep_alive: 
 /// A fault that a node wrote into the run folder.
 #[derive(serde::Deserialize)]
 struct NodeFault {
+    node: String,
     message: String,
     hint: Option<String>,
 }
@@ -42,7 +44,7 @@ pub struct Outcome {
     pub interrupted: bool,
     /// In the order in which they were written: the first is the cause, the others often its consequences.
     faults: Vec<NodeFault>,
-    /// Nodes that a signal ended before anybody asked the run to stop.
+    /// Nodes that ended before anybody asked the run to stop, and did not say why.
     deaths: Vec<Death>,
     /// Things that people should know although the run went on: damaged input, lost messages.
     pub warnings: Vec<String>,
@@ -51,14 +53,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The node that a signal ended while the run went on, if nobody had asked for its end.
+    pub fn death(&self) -> Option<&Death> {
+        self.deaths.iter().find(|death| death.is_by_signal()).filter(|_| !self.interrupted)
+    }
+
     /// The failure that the command ends with, if the run did not succeed.
     pub fn failure(&self, plan: &Plan) -> Option<Failure> {
         if self.interrupted {
             return Some(Failure::interrupted(format!("interrupted; what was read until then is in {}", plan.out.display())));
         }
         let logs = format!("logs: {}", plan.run_dir.display());
-        // A node that a signal ended makes others fail that wait for it.
-        if let Some(death) = self.deaths.first() {
+        // A node that a signal ended, or one from outside that gave up, makes others fail that wait for it.
+        if let Some(death) = self.deaths.iter().find(|death| self.is_cause(death)) {
             return Some(Failure::failed(death.message()).hint(format!("{}\n{logs}", death.hint())));
         }
         if let Some(fault) = self.faults.first() {
@@ -86,6 +93,10 @@ impl Outcome {
     /// Wall clock of the run in s, with starting and ending.
     pub fn seconds(&self) -> f64 {
         self.seconds
+    }
+
+    fn is_cause(&self, death: &Death) -> bool {
+        death.is_by_signal() || !self.faults.iter().any(|fault| fault.node == death.node)
     }
 
     /// Frames, speed, CPU.
@@ -117,6 +128,9 @@ pub fn run(plan: &Plan, progress: &Progress, interrupts: &Interrupts) -> Result<
     let log_too = log.try_clone().map_err(|e| Failure::failed(format!("log file: {e}")))?;
     let mut command = Command::new(&plan.dora);
     command.arg("run").arg(&plan.graph).current_dir(&plan.run_dir);
+    if let Some(seconds) = plan.stop_after {
+        command.args(["--stop-after", &format!("{seconds}s")]);
+    }
     environment(&mut command, plan).map_err(|e| Failure::failed(format!("{}: {e}", plan.run_dir.display())))?;
     // A group of its own: Ctrl-C reaches dora once, from us.
     command.stdin(Stdio::null()).stdout(log).stderr(log_too).process_group(0);
@@ -127,7 +141,8 @@ pub fn run(plan: &Plan, progress: &Progress, interrupts: &Interrupts) -> Result<
     drop(watcher);
     let _ = std::fs::remove_dir_all(sockets(plan));
     let stats = read_stats(&plan.run_dir);
-    let faults = read_faults(&plan.run_dir);
+    let survived = plan.restarts_nodes && status.success();
+    let (faults, deaths) = if survived { Default::default() } else { (read_faults(&plan.run_dir), deaths) };
     let warnings = warnings(&stats);
     Ok(Outcome { status, interrupted, faults, deaths, warnings, stats, seconds: started.elapsed().as_secs_f64() })
 }
@@ -221,7 +236,8 @@ fn wait(mut child: Child, plan: &Plan, progress: &Progress, interrupts: &Interru
             stopping.get_or_insert_with(Instant::now);
             progress.say("stopping; once more to end at once");
         }
-        let faulty = || !deaths.is_empty() || !json_files(&plan.run_dir.join("faults")).is_empty();
+        // Where dora starts nodes again, it says itself when it gives one up.
+        let faulty = || !plan.restarts_nodes && (!deaths.is_empty() || !json_files(&plan.run_dir.join("faults")).is_empty());
         // What fails after Ctrl-C is the end of the run and not its cause.
         if fault_seen.is_none() && stopping.is_none() && faulty() {
             fault_seen = Some(Instant::now());

@@ -1,10 +1,13 @@
 //! `gantry read`: plates from files or streams, through a graph that `dora run` runs.
 
+mod adjust;
+mod base;
 mod deaths;
 pub mod engine;
 mod interrupts;
 pub mod plan;
 mod progress;
+mod provenance;
 mod readings;
 mod recording;
 
@@ -19,7 +22,7 @@ pub use progress::Progress;
 pub use readings::{Reading, Votes, load};
 
 /// Arguments of `gantry read`.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 pub struct ReadArgs {
     /// Video files (or stream addresses), each is one camera, named after the file; recordings with all their cameras.
     #[arg(required = true)]
@@ -48,6 +51,9 @@ pub struct ReadArgs {
     /// Parameter of a node for this run, e.g. `vote.MIN_CONFIDENCE=0.6`; may be repeated.
     #[arg(long = "set", value_name = "NODE.NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Another program in the place of a node, e.g. `vote=path/to/program`, or the node of another graph, `vote=other.yml`; may be repeated.
+    #[arg(long, value_name = "NODE=NEW")]
+    pub(crate) replace: Vec<String>,
     /// No progress bar and no table.
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -57,6 +63,18 @@ pub struct ReadArgs {
     /// Write a recording too.
     #[arg(skip)]
     pub(crate) record: Option<PathBuf>,
+    /// Results that are recorded beside the packets, by their names.
+    #[arg(skip)]
+    pub(crate) results: Vec<String>,
+    /// A graph that runs as it is, in place of sources; its readings go where it says unless `out` names a place.
+    #[arg(skip)]
+    pub(crate) whole: Option<PathBuf>,
+    /// Of recordings: through the graph that they hold, where it can run here.
+    #[arg(skip)]
+    pub(crate) recorded_graph: bool,
+    /// How often the run begins anew after a signal has ended one of its nodes.
+    #[arg(skip)]
+    pub(crate) restarts: u32,
     /// Of recordings only these cameras; all if none is named.
     #[arg(skip)]
     pub(crate) cameras: Vec<String>,
@@ -65,14 +83,30 @@ pub struct ReadArgs {
     pub(crate) speed: Option<f64>,
 }
 
+impl ReadArgs {
+    /// Whether the readings go where the graph says.
+    fn keeps_own_readings(&self) -> bool {
+        self.whole.is_some() && self.out.as_os_str().is_empty()
+    }
+}
+
 /// Plans, runs, reports.
 pub fn run(args: ReadArgs) -> Result<(), Failure> {
     if let (Some(_), Some(recording)) = (&args.annotated, args.sources.iter().find(|s| recording::is_recording(s))) {
         return Err(Failure::refused(format!("`--annotated` cannot draw into {recording}: it is a recording"))
             .hint("leave it out; `--report` shows the readings with their pictures"));
     }
-    let plan = plan::plan(&args)?;
-    let outcome = engine::run(&plan, &Progress::new(&plan, args.quiet), &Interrupts::watch()?)?;
+    let mut plan = plan::plan(&args)?;
+    let interrupts = Interrupts::watch()?;
+    let mut outcome = engine::run(&plan, &Progress::new(&plan, args.quiet), &interrupts)?;
+    for _ in 0..args.restarts {
+        let Some(death) = outcome.death().map(engine::Death::message) else { break };
+        // The same recording gives the same readings, however often it is begun.
+        eprintln!("warning: {death}; the replay begins anew");
+        plan.clean(args.keep_run);
+        plan = plan::plan(&ReadArgs { quiet: true, ..args.clone() })?;
+        outcome = engine::run(&plan, &Progress::new(&plan, true), &interrupts)?;
+    }
     let readings = readings::load(&plan.out)?;
     if !args.quiet {
         readings::print_table(&readings);
@@ -80,6 +114,9 @@ pub fn run(args: ReadArgs) -> Result<(), Failure> {
     }
     for warning in &outcome.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let (Some(recording), false) = (&args.record, args.quiet) {
+        recording::say(recording);
     }
     if let Some(failure) = outcome.failure(&plan) {
         // Logs are for finding out what failed; nothing did when the user ended the run.

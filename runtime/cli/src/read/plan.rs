@@ -1,11 +1,9 @@
 //! What a run of `gantry read` will do: sources, the generated graph, the folders.
 
-use super::{ReadArgs, recording};
+use super::{ReadArgs, adjust, base, provenance, recording};
 use crate::failure::Failure;
 use crate::paths;
-use gantry_contract::ParamKind;
-use gantry_graph::{Camera, Graph, check, contract_of, render};
-use serde_yaml::{Mapping, Value};
+use gantry_graph::{Camera, Graph, check, render};
 use std::path::{Path, PathBuf};
 
 /// One source and what is known of it before the run.
@@ -34,6 +32,10 @@ pub struct Plan {
     pub start_s: f64,
     /// Seconds read of each source.
     pub seconds: Option<f64>,
+    /// Seconds after which a live graph is stopped.
+    pub stop_after: Option<f64>,
+    /// dora starts nodes of this graph again when they fail.
+    pub restarts_nodes: bool,
     /// The dora command.
     pub dora: PathBuf,
 }
@@ -55,40 +57,48 @@ pub fn plan(args: &ReadArgs) -> Result<Plan, Failure> {
     if !(args.start >= 0.0 && args.start.is_finite()) || args.seconds.is_some_and(|s| !(s > 0.0 && s.is_finite())) {
         return Err(Failure::refused("`--start` must be 0 or more and `--seconds` more than 0"));
     }
-    let sources = sources(args)?;
-    let graph_file = match &args.graph {
-        Some(path) => path.clone(),
-        None => paths::project().map(|p| p.join("graphs/read.yml")).ok_or_else(|| {
-            Failure::refused("graphs/read.yml was not found").hint("run this inside the project, or name a graph with `--graph`")
-        })?,
-    };
-    let faulty = |faults: &[gantry_graph::GraphFault]| Failure::refused(render(faults));
-    let graph = Graph::read(&graph_file).map_err(|f| faulty(&f))?;
-    let out = absolute(&args.out)?;
-    let evidence = absolute(&args.evidence.clone().unwrap_or_else(|| args.out.with_extension("evidence")))?;
-    let parent = out.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(parent)
-        .map_err(|e| Failure::refused(format!("{}: {e}", parent.display())).hint("name a folder that can be written with `--out`"))?;
+    let sources = if args.whole.is_some() { Vec::new() } else { sources(args)? };
+    let mut base = base::base(args, &sources, &dora)?;
     // Removed again by whatever ends this function early.
     let folder = run_folder()?;
     let run_dir = folder.path().to_owned();
     let tracks = args.annotated.is_some().then(|| run_dir.join("tracks.jsonl"));
-    let cameras: Vec<Camera> = sources.iter().map(|s| s.camera.clone()).collect();
-    let mut yaml = graph.for_cameras(&cameras).map_err(|f| faulty(&[f]))?;
-    adjust(&mut yaml, args, &out, &evidence, tracks.as_deref())?;
+    let own = adjust::own_readings(&base.yaml).filter(|_| args.keeps_own_readings());
+    let out = match &own {
+        Some(own) => own.clone(),
+        None if args.keeps_own_readings() => run_dir.join("readings.jsonl"),
+        None => absolute(&args.out)?,
+    };
+    let evidence = absolute(&args.evidence.clone().unwrap_or_else(|| out.with_extension("evidence")))?;
+    let parent = out.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(parent)
+        .map_err(|e| Failure::refused(format!("{}: {e}", parent.display())).hint("name a folder that can be written with `--out`"))?;
+    adjust::adjust(&mut base, args, &out, &evidence, tracks.as_deref())?;
+    let yaml = base.yaml;
     let text = serde_yaml::to_string(&yaml).map_err(|e| Failure::failed(format!("graph cannot be written as YAML: {e}")))?;
-    let generated = Graph::parse(&text, &graph_file, run_dir.clone()).map_err(|f| faulty(&f))?;
+    let generated = Graph::parse(&text, &base.file, run_dir.clone()).map_err(|f| faulty(&f))?;
     let faults = check(&generated);
     if !faults.is_empty() {
         return Err(faulty(&faults));
     }
+    provenance::tell(args, &generated);
     let graph = run_dir.join("graph.yml");
     std::fs::write(&graph, text).map_err(|e| Failure::failed(format!("{}: {e}", graph.display())))?;
-    // Also so that a run that fails at its start does not show the readings of the last one.
-    std::fs::File::create(&out)
-        .map_err(|e| Failure::refused(format!("{}: {e}", out.display())).hint("name a file that can be written with `--out`"))?;
+    if own.is_none() {
+        // Also so that a run that fails at its start does not show the readings of the last one.
+        std::fs::File::create(&out)
+            .map_err(|e| Failure::refused(format!("{}: {e}", out.display())).hint("name a file that can be written with `--out`"))?;
+    }
     let run_dir = folder.keep();
-    Ok(Plan { sources, graph, run_dir, out, tracks, start_s: args.start, seconds: args.seconds, dora })
+    // A live camera has no end of its own.
+    let stop_after = args.seconds.filter(|_| args.whole.is_some() && adjust::is_live(&generated));
+    let restarts_nodes = generated.nodes.iter().any(|node| node.keys.iter().any(|key| key == "restart_policy"));
+    let (start_s, seconds) = (args.start, args.seconds);
+    Ok(Plan { sources, graph, run_dir, out, tracks, start_s, seconds, stop_after, restarts_nodes, dora })
+}
+
+pub(super) fn faulty(faults: &[gantry_graph::GraphFault]) -> Failure {
+    Failure::refused(render(faults))
 }
 
 /// A new folder that only this user can enter: the generated graph holds the addresses of streams with their passwords.
@@ -145,93 +155,7 @@ fn unused_name(name: &str, all: &[Source]) -> String {
     (2..).map(|i| format!("{name}-{i}")).find(|n| !used(n)).unwrap_or_default()
 }
 
-/// Sets what this run decides: the time window, the files, and `--set`.
-fn adjust(yaml: &mut Mapping, args: &ReadArgs, out: &Path, evidence: &Path, tracks: Option<&Path>) -> Result<(), Failure> {
-    let Some(Value::Sequence(nodes)) = yaml.get_mut("nodes") else { return Ok(()) };
-    let mut tracker = None;
-    for node in nodes.iter_mut().filter_map(Value::as_mapping_mut) {
-        match kind_of(node).as_str() {
-            "camera" => {
-                if args.start > 0.0 {
-                    set(node, "START_S", &args.start.to_string());
-                }
-                if let Some(seconds) = args.seconds {
-                    set(node, "SECONDS", &seconds.to_string());
-                }
-                if let Some(speed) = args.speed {
-                    set(node, "PACE", "realtime");
-                    set(node, "SPEED", &speed.to_string());
-                }
-            }
-            "store" => {
-                set(node, "JSONL", &out.display().to_string());
-                set(node, "EVIDENCE_DIR", &evidence.display().to_string());
-            }
-            "track" => tracker = node.get("id").and_then(Value::as_str).map(str::to_owned),
-            _ => {}
-        }
-    }
-    if let (Some(path), Some(tracker)) = (tracks, tracker) {
-        for node in nodes.iter_mut().filter_map(Value::as_mapping_mut).filter(|n| kind_of(n) == "store") {
-            set(node, "TRACKS", &path.display().to_string());
-            let edge = Mapping::from_iter([
-                (Value::from("source"), Value::from(format!("{tracker}/tracks"))),
-                (Value::from("queue_size"), Value::from(256)),
-                (Value::from("queue_policy"), Value::from("backpressure")),
-            ]);
-            if let Some(Value::Mapping(inputs)) = node.get_mut("inputs") {
-                inputs.insert(Value::from("tracks"), Value::Mapping(edge));
-            }
-        }
-    }
-    if let Some(out) = &args.record {
-        recording::add(nodes, &absolute(out)?);
-    }
-    for text in &args.set {
-        let parts = text.split_once('=').and_then(|(key, value)| key.rsplit_once('.').map(|(node, name)| (node, name, value)));
-        let Some((id, name, value)) = parts else {
-            return Err(Failure::refused(format!("`--set {text}` is not NODE.NAME=VALUE")).hint("e.g. `--set vote.MIN_CONFIDENCE=0.6`"));
-        };
-        let mut found = false;
-        for node in nodes.iter_mut().filter_map(Value::as_mapping_mut) {
-            let node_id = node.get("id").and_then(Value::as_str).unwrap_or_default();
-            if node_id == id || kind_of(node) == id {
-                let value = typed(&kind_of(node), name, value)?;
-                set(node, &name.to_ascii_uppercase(), &value);
-                found = true;
-            }
-        }
-        if !found {
-            return Err(Failure::refused(format!("`--set {text}`: the graph has no node `{id}`")));
-        }
-    }
-    Ok(())
-}
-
-/// A path that is given on the command line starts where that was typed, not in the folder of the run.
-fn typed(kind: &str, name: &str, value: &str) -> Result<String, Failure> {
-    let param = contract_of(kind).and_then(|contract| contract.param(&name.to_ascii_lowercase()));
-    let is_path = param.is_some_and(|p| matches!(p.kind, ParamKind::Path { .. }));
-    if is_path && !value.is_empty() && !value.starts_with('$') {
-        Ok(absolute(Path::new(value))?.display().to_string())
-    } else {
-        Ok(value.to_owned())
-    }
-}
-
-pub(super) fn kind_of(node: &Mapping) -> String {
-    let path = node.get("path").and_then(Value::as_str).unwrap_or_default();
-    Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned()
-}
-
-pub(super) fn set(node: &mut Mapping, name: &str, value: &str) {
-    let env = node.entry(Value::from("env")).or_insert_with(|| Value::Mapping(Mapping::new()));
-    if let Value::Mapping(env) = env {
-        env.insert(Value::from(name), Value::from(value));
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|e| Failure::refused(format!("{}: {e}", path.display())))
 }
 

@@ -1,7 +1,8 @@
 //! Recordings as sources of a run, and the node that writes one.
 
-use super::ReadArgs;
-use super::plan::{Source, kind_of, set};
+use super::adjust::{kind_of, set};
+use super::plan::Source;
+use super::{ReadArgs, base};
 use crate::failure::Failure;
 use gantry_graph::{Camera, contract_of};
 use gantry_recording::{OpenError, Recording, Survey};
@@ -9,7 +10,7 @@ use serde_yaml::{Mapping, Value};
 use std::path::Path;
 
 /// Results that are recorded beside the packets.
-const RESULTS: &[&str] = &["tracks/v1", "readings/v1"];
+const RESULTS: &[&str] = &["tracks", "readings"];
 
 /// Whether `source` is a recording, by its name.
 pub fn is_recording(source: &str) -> bool {
@@ -50,31 +51,63 @@ fn refused(error: OpenError) -> Failure {
     Failure::refused(error.to_string()).hint("name a recording that `record` has written")
 }
 
-/// Adds a `record` node that takes the packets of every camera, the tracks and the readings.
-pub fn add(nodes: &mut Vec<Value>, out: &Path) {
+/// Adds a `record` node that takes the packets of every camera and those results whose names are in `wanted`.
+///
+/// # Errors
+/// If a name is none that `record` takes, or the program is missing.
+pub fn add(nodes: &mut Vec<Value>, out: &Path, wanted: &[String], live: bool) -> Result<(), Failure> {
+    let recorder = contract_of("record");
+    let ports: Vec<&str> = recorder.iter().flat_map(|c| c.inputs.iter()).map(|p| p.name.as_ref()).collect();
+    let results: Vec<&str> = if wanted.is_empty() { RESULTS.to_vec() } else { wanted.iter().map(String::as_str).collect() };
+    if let Some(unknown) = results.iter().find(|name| !ports.contains(*name)) {
+        return Err(Failure::refused(format!("`--results {unknown}`: `record` takes no such messages"))
+            .hint(format!("it takes {}", ports.join(", "))));
+    }
     let mut inputs = Mapping::from_iter([(Value::from("tick"), Value::from("dora/timer/millis/500"))]);
-    let mut program = None;
     for node in nodes.iter().filter_map(Value::as_mapping) {
-        let kind = kind_of(node);
-        let (Some(contract), Some(id)) = (contract_of(&kind), node.get("id").and_then(Value::as_str)) else { continue };
-        if kind == "camera" {
-            program = node.get("path").and_then(Value::as_str).map(|p| Path::new(p).with_file_name("record").display().to_string());
-        }
-        for port in contract.outputs.iter().filter(|p| p.message == "packets/v1" || RESULTS.contains(&p.message.as_ref())) {
+        let (contract, id) = (contract_of(&kind_of(node)), node.get("id").and_then(Value::as_str).unwrap_or_default());
+        for output in node.get("outputs").and_then(Value::as_sequence).into_iter().flatten().filter_map(Value::as_str) {
+            // An output of a node that is not ours is known by its name.
+            let sent = contract.map_or(Some(output), |c| c.output(output).and_then(|p| p.message.split('/').next()));
+            let Some(name) = sent.filter(|name| *name == "packets" || results.contains(name)) else { continue };
             let edge = Mapping::from_iter([
-                (Value::from("source"), Value::from(format!("{id}/{}", port.name))),
+                (Value::from("source"), Value::from(format!("{id}/{output}"))),
                 (Value::from("queue_size"), Value::from(256)),
                 (Value::from("queue_policy"), Value::from("backpressure")),
             ]);
-            let name = port.message.split('/').next().unwrap_or_default();
-            inputs.insert(Value::from(format!("{name}_{id}")), Value::Mapping(edge));
+            inputs.insert(Value::from(format!("{name}_{}", id.replace('.', "_"))), Value::Mapping(edge));
         }
     }
+    let program = base::program("record")
+        .ok_or_else(|| Failure::refused("the program of the node `record` is missing").hint("build it: `cargo build --release`"))?;
+    let ids: Vec<&str> = nodes.iter().filter_map(|n| n.get("id").and_then(Value::as_str)).collect();
+    let id = (1..).map(|n| if n == 1 { "record".to_owned() } else { format!("record-{n}") }).find(|id| !ids.contains(&id.as_str()));
     let mut node = Mapping::from_iter([
-        (Value::from("id"), Value::from("record")),
-        (Value::from("path"), Value::from(program.unwrap_or_default())),
+        (Value::from("id"), Value::from(id.unwrap_or_default())),
+        (Value::from("path"), Value::from(program.display().to_string())),
         (Value::from("inputs"), Value::Mapping(inputs)),
     ]);
+    if live {
+        node.insert(Value::from("restart_policy"), Value::from("on-failure"));
+        node.insert(Value::from("restart_delay"), Value::from(0.2));
+    }
     set(&mut node, "OUT", &out.display().to_string());
     nodes.push(Value::Mapping(node));
+    Ok(())
+}
+
+/// Says on stdout what the recording holds, and on stderr what it lacks.
+pub fn say(path: &Path) {
+    let survey = Recording::open(path).and_then(|recording| Ok((recording.survey()?, recording.files().len())));
+    let (survey, parts) = match survey {
+        Ok(found) => found,
+        Err(error) => return eprintln!("warning: the recording cannot be read back: {error}"),
+    };
+    for camera in &survey.cameras {
+        let (packets, mb) = (camera.packets.delivered(), camera.bytes as f64 / 1e6);
+        let state = if camera.faults().is_none() { "complete" } else { "with gaps" };
+        outln!("recorded {}: {packets} packets, {mb:.1} MB, {}x{} {}, {state}", camera.name, camera.width, camera.height, camera.codec);
+    }
+    outln!("recording: {}{}", path.display(), if parts > 1 { format!(" and {} more parts", parts - 1) } else { String::new() });
+    survey.faults().iter().for_each(|fault| eprintln!("warning: {}: {fault}", path.display()));
 }
