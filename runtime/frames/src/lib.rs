@@ -69,6 +69,7 @@ pub use layout::{Colour, DType, ImageLayout, Layout, LayoutError, MAX_PLANES, MA
 pub use loan::{Filled, Loaned, Published, SlotHold};
 pub use meta::{FrameMeta, MAX_SOURCE_BYTES, SourceName, SourceNameError, View};
 pub use pool::{Pool, PoolWatch};
+pub use runtime_dir::runtime_base;
 pub use stats::{ClientPoolStats, ConsumerStats, PoolStats};
 pub use stop::StopFlag;
 pub use waiting::waited;

@@ -14,6 +14,22 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::PoolId;
 
+/// Environment variable that names the folder of the pool sockets.
+const BASE_ENV: &str = "GANTRY_RUNTIME_DIR";
+
+/// The folder under which each run has one for its sockets: what `GANTRY_RUNTIME_DIR` names, else `$XDG_RUNTIME_DIR/gantry`, else
+/// `gantry-<uid>` in the temporary folder, both on this machine and private to the user.
+#[must_use]
+pub fn runtime_base() -> PathBuf {
+    if let Some(named) = std::env::var_os(BASE_ENV) {
+        return PathBuf::from(named);
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_dir()) {
+        Some(dir) => dir.join("gantry"),
+        None => std::env::temp_dir().join(format!("gantry-{}", rustix::process::geteuid().as_raw())),
+    }
+}
+
 /// Creates `path` with mode 0700 or checks that it is a directory of this user that nobody else can enter.
 pub(crate) fn ensure(path: &Path) -> Result<(), String> {
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {

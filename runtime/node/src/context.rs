@@ -1,7 +1,7 @@
 use crate::memory::Place;
 use crate::stats::{MadeStats, ReadStats};
 use crate::topology::Topology;
-use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, RUNTIME_DIR_ENV};
+use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV};
 use gantry_contract::{Contract, ParamError, ParamSet};
 use gantry_frames::{Client, ClientConfig, ConsumerSpec, Memory, Mode, NODE_MAX_HELD, Pool, PoolConfig, PoolWatch, StopFlag};
 use std::collections::BTreeMap;
@@ -44,7 +44,6 @@ impl Context {
                 return Err(Fault::new(format!("`{MODE_ENV}` is `{other}`")).hint("set it to `live` or `lossless` in the graph's `env`"));
             }
         };
-        let base = std::env::var_os(RUNTIME_DIR_ENV).map(PathBuf::from).unwrap_or_else(default_runtime_dir);
         Ok(Self {
             node_id: node_id.to_owned(),
             mode,
@@ -52,7 +51,7 @@ impl Context {
             run_dir: std::env::var_os(RUN_DIR_ENV).map(PathBuf::from),
             run_id: dataflow_id.to_owned(),
             graph: Arc::new(graph),
-            runtime_dir: base.join(dataflow_id),
+            runtime_dir: gantry_frames::runtime_base().join(dataflow_id),
             topology,
             client: Arc::default(),
             pools: Arc::default(),
@@ -223,16 +222,5 @@ impl Context {
     pub(crate) fn params(&self, contract: &Contract) -> Result<ParamSet, Vec<ParamError>> {
         let env = self.topology.params(|name| contract.param(name).is_some());
         ParamSet::from_env(contract, env.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-    }
-}
-
-/// `$XDG_RUNTIME_DIR/gantry`, else `gantry-<uid>` in the temporary folder: both on this machine and private to the user.
-fn default_runtime_dir() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|d| d.is_dir()) {
-        Some(dir) => dir.join("gantry"),
-        None => {
-            let uid = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).unwrap_or_default();
-            std::env::temp_dir().join(format!("gantry-{uid}"))
-        }
     }
 }
