@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask` without arguments lists them.
 
+mod operator;
 mod prove;
 mod setup;
 mod steps;
@@ -16,6 +17,8 @@ cargo xtask COMMAND
              hours, --skip-missing for tools that are not there, names for some of them
   setup      Debian packages, the dora CLI, the libraries ONNX Runtime and NVRTC (into .gantry), a release build
   generate   write what is generated: from the nodes' contracts (contract.json, docs/nodes), and graphs/experiments from graphs/read.yml
+  new-operator NAME [FOLDER]  a crate for an image operator of your own, in operators/NAME or outside of the project
+  recording  [CASE]   what recordings promise, measured: schedules, replays, long, kill, disk, cpu (docs/recordings.md)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
   kernels    [FOLDER]  compile the CUDA kernels ahead of time, for GANTRY_KERNELS (default: out/kernels)
   bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         "test" => test(rest),
         "prove" => prove::all(rest),
         "generate" => generate(),
+        "new-operator" => operator::new(rest),
+        "recording" => tool("prove-recording", rest),
         "accuracy" => tool("accuracy", rest),
         "kernels" => setup::all().and_then(|()| {
             run(cargo("run").args(["--release", "--quiet", "-p", "gantry-kernels", "--example", "ahead_of_time", "--"]).args(rest))
