@@ -10,17 +10,16 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).map_or_else(|| here.to_owned(), Path::to_owned)
 }
 
-/// A program of `target/release`, found from the test's own place (`target/release/deps`).
+/// A program of `target/release`, found from the place of the test (`target/release/deps`) or program (`target/release`) that asks.
 ///
 /// # Panics
 /// If it is not built.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a test has a path");
-    let folder = exe.ancestors().nth(2).expect("tests lie in target/release/deps");
-    let path = folder.join(name);
-    assert!(path.is_file(), "{} is not built: run `cargo build --release --workspace`", path.display());
-    path
+    let mut folders = exe.ancestors().skip(1).take(2);
+    let found = folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()));
+    found.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --release --workspace`"))
 }
 
 /// A shipped clip.
@@ -51,4 +50,29 @@ pub fn odd_inputs() -> PathBuf {
         std::fs::rename(&partial, &ready).expect("a folder in target can be renamed");
     }
     ready
+}
+
+/// `graphs/read.yml` with `unreliable` between `detect` and `track`, which does `faults` to the messages.
+///
+/// # Panics
+/// If the graph cannot be read or written.
+#[must_use]
+pub fn unreliable_graph(sandbox: &crate::Sandbox, faults: &str) -> PathBuf {
+    let text = std::fs::read_to_string(root().join("graphs/read.yml")).expect("graphs/read.yml can be read");
+    let programs = program("gantry").parent().expect("programs lie in a folder").display().to_string();
+    let shim = format!(
+        "  - id: shim\n    path: {programs}/unreliable\n    inputs:\n      tick: dora/timer/millis/500\n      detections: {{ source: detect/detections, queue_size: 256, \
+         queue_policy: backpressure }}\n    outputs: [detections]\n    env: {{ FAULTS: {faults} }}\n\n  - id: track\n"
+    );
+    let text = text
+        .replace("path: bin/", &format!("path: {programs}/"))
+        .replace("../models", &root().join("models").display().to_string())
+        .replace("  - id: track\n", &shim)
+        .replace(
+            "detections: { source: detect/detections, queue_size: 256, queue_policy: backpressure }\n    outputs: [tracks]",
+            "detections: { source: shim/detections, queue_size: 256, queue_policy: backpressure }\n    outputs: [tracks]",
+        );
+    let graph = sandbox.path("graph.yml");
+    std::fs::write(&graph, text).expect("the sandbox can be written");
+    graph
 }

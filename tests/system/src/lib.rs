@@ -7,11 +7,15 @@ mod files;
 mod processes;
 mod readings;
 mod run;
+mod schedules;
+mod written;
 
-pub use files::{clip, odd_inputs, program, root};
-pub use processes::Process;
+pub use files::{clip, odd_inputs, program, root, unreliable_graph};
+pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
 pub use run::{Finished, Running, Sandbox};
+pub use schedules::{Busy, Schedule};
+pub use written::Written;
 
 /// Carried by every process of a sandbox.
 pub const MARK_ENV: &str = "GANTRY_SYSTEM_TEST";

@@ -23,6 +23,19 @@ impl Process {
         self.exe.file_name().and_then(|n| n.to_str()).unwrap_or_default()
     }
 
+    /// Puts it on other processors, e.g. `0` or `0,1`.
+    pub fn pin(&self, processors: &str) {
+        let mut command = Command::new("taskset");
+        let _ = command.args(["-a", "-p", "-c", processors]).arg(self.pid.to_string()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    /// Changes its priority; 19 is the lowest.
+    pub fn renice(&self, nice: i32) {
+        let mut command = Command::new("renice");
+        let _ =
+            command.args(["-n", &nice.to_string(), "-p"]).arg(self.pid.to_string()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
     /// Sends `signal`, e.g. `KILL`.
     pub fn signal(&self, signal: &str) {
         send(self.pid, signal);
@@ -61,4 +74,14 @@ pub(crate) fn shared_memory(processes: &[Process]) -> BTreeSet<String> {
         names.extend(maps.lines().filter_map(|l| l.split_whitespace().last()).filter(|n| n.starts_with("/dev/shm/")).map(str::to_owned));
     }
     names
+}
+
+/// Flags of `unshare` with which this user may mount: root, or a machine that allows user namespaces.
+#[must_use]
+pub fn may_mount() -> Option<Vec<&'static str>> {
+    [vec!["--mount"], vec!["--mount", "--map-root-user"]].into_iter().find(|flags| {
+        let mut test = Command::new("unshare");
+        test.args(flags).args(["sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]);
+        test.output().is_ok_and(|o| o.status.success())
+    })
 }

@@ -227,6 +227,20 @@ impl Running<'_> {
         }
     }
 
+    /// Waits for the end and calls `disturb` every 20 ms until then.
+    ///
+    /// # Panics
+    /// As [`Running::end`].
+    #[must_use]
+    pub fn end_disturbed(mut self, limit_s: u64, mut disturb: impl FnMut(&Sandbox)) -> Finished {
+        let started = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && started.elapsed().as_secs() < limit_s {
+            disturb(self.sandbox);
+            self.pause();
+        }
+        self.end(limit_s.saturating_sub(started.elapsed().as_secs()).max(1))
+    }
+
     /// Waits for the end.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Buffers are accounted for, and rows come once and in order whatever the transport does to the messages.
 
-use gantry_system_tests::{Sandbox, clip, program, root};
+use gantry_system_tests::{Sandbox, clip, unreliable_graph};
 use serde_json::Value;
 
 #[test]
@@ -45,22 +45,7 @@ fn every_frame_that_was_published_is_accounted_for_by_each_reader() {
 /// Runs `graphs/read.yml` with `unreliable` between `detect` and `track`.
 fn read_through(unreliable: &str) -> (Sandbox, gantry_system_tests::Finished) {
     let sandbox = Sandbox::new();
-    let text = std::fs::read_to_string(root().join("graphs/read.yml")).unwrap();
-    let programs = program("gantry").parent().unwrap().display().to_string();
-    let shim = format!(
-        "  - id: shim\n    path: {programs}/unreliable\n    inputs:\n      tick: dora/timer/millis/500\n      detections: {{ source: detect/detections, queue_size: 256, \
-         queue_policy: backpressure }}\n    outputs: [detections]\n    env: {{ FAULTS: {unreliable} }}\n\n  - id: track\n"
-    );
-    let text = text
-        .replace("path: bin/", &format!("path: {programs}/"))
-        .replace("../models", &root().join("models").display().to_string())
-        .replace("  - id: track\n", &shim)
-        .replace(
-            "detections: { source: detect/detections, queue_size: 256, queue_policy: backpressure }\n    outputs: [tracks]",
-            "detections: { source: shim/detections, queue_size: 256, queue_policy: backpressure }\n    outputs: [tracks]",
-        );
-    let graph = sandbox.path("graph.yml");
-    std::fs::write(&graph, text).unwrap();
+    let graph = unreliable_graph(&sandbox, unreliable);
     let mut command = sandbox.read([clip("gate_day.mp4")]);
     command.args(["--seconds", "6", "--keep-run", "--graph"]).arg(graph);
     let done = sandbox.run(command, 180);

@@ -1,20 +1,10 @@
 //! Nowhere to write: a full disk, a folder that is read-only, a name that is a folder.
 
-use gantry_system_tests::{Sandbox, clip, lines};
-use std::process::Command;
-
-/// Mounting needs a mount namespace of one's own: root, or a machine that allows user namespaces.
-fn namespace() -> Option<Vec<&'static str>> {
-    [vec!["--mount"], vec!["--mount", "--map-root-user"]].into_iter().find(|flags| {
-        let mut test = Command::new("unshare");
-        test.args(flags).args(["sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]);
-        test.output().is_ok_and(|o| o.status.success())
-    })
-}
+use gantry_system_tests::{Sandbox, clip, lines, may_mount};
 
 #[test]
 fn a_full_disk_fails_the_run_and_the_lines_before_it_stay_whole() {
-    let Some(flags) = namespace() else {
+    let Some(flags) = may_mount() else {
         eprintln!("skipped: this user may mount nothing");
         return;
     };

@@ -45,3 +45,26 @@ fn a_replay_gives_the_bytes_of_the_recorded_run_and_damage_is_said() {
     done.assert_says(&["has no camera `nowhere`; it has `gate_day`, `road_day`"]);
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn a_replay_whose_nodes_are_killed_begins_anew_and_gives_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    let recorded = record(&sandbox);
+    let mut command = sandbox.gantry(["replay"]);
+    command.arg(sandbox.path("run.mcap")).arg("--out").arg(sandbox.path("run.jsonl"));
+    let mut run = sandbox.start(command);
+    for name in ["detect", "vote"] {
+        let frames = |s: &Sandbox| {
+            s.stats().values().filter(|s| s["kind"] == "recognize").filter_map(|s| s["rows_out"]["texts"].as_u64()).sum::<u64>()
+        };
+        let is_new = |s: &Sandbox| (1..140).contains(&frames(s)) && s.processes().iter().any(|p| p.name() == name);
+        run.wait_until("some frames are read", 60, is_new);
+        sandbox.processes().into_iter().filter(|p| p.name() == name).for_each(|p| p.signal("KILL"));
+        run.wait_until("the run begins anew", 60, |s| frames(s) == 0);
+    }
+    let done = run.end(90);
+    done.assert_code(0);
+    done.assert_says(&["node `detect` was ended by signal SIGKILL; the replay begins anew", "node `vote` was ended by signal SIGKILL"]);
+    assert_eq!(std::fs::read_to_string(sandbox.path("run.jsonl")).unwrap(), recorded);
+    sandbox.assert_nothing_left();
+}

@@ -1,5 +1,5 @@
 //! Passes rows on as a bad transport would. `FAULTS: repeat+swap` sends messages twice and in another order, `lose` leaves out the
-//! second one, `lose-some` every fourth, `all` does all of that.
+//! second one, `lose-some` every fourth, `all` does all of that. `delay` holds each message back for up to 40 ms.
 //!
 //! Rows of `frames/v1` name buffers: this node is one of their declared readers, never takes them, and is done with each as soon as its
 //! message went out or was left out. `lost_rows` of its statistics counts those that were left out; the ends of cameras do not count.
@@ -10,10 +10,11 @@ use gantry_messages::{DetectionsRow, FrameRow, Message};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const CONTRACT: Contract = Contract {
     name: text("unreliable"),
-    summary: text("Repeats, swaps or loses the messages that it passes on; for tests."),
+    summary: text("Repeats, swaps, loses or delays the messages that it passes on; for tests."),
     inputs: list(
         const {
             &[
@@ -34,7 +35,7 @@ const CONTRACT: Contract = Contract {
         const {
             &[choice_param(
                 "faults",
-                const { &[text("none"), text("repeat+swap"), text("lose"), text("lose-some"), text("all")] },
+                const { &[text("none"), text("repeat+swap"), text("lose"), text("lose-some"), text("all"), text("delay")] },
                 "none",
                 "what happens to messages",
             )]
@@ -60,6 +61,8 @@ enum Faults {
     LoseSome,
     #[serde(rename = "all")]
     All,
+    #[serde(rename = "delay")]
+    Delay,
 }
 
 struct Unreliable {
@@ -124,13 +127,18 @@ impl<T: Message + Clone> Line<T> {
         let turn = self.sent;
         self.sent += 1;
         let (loses, mixes) = match self.faults {
-            Faults::None => (false, false),
+            Faults::None | Faults::Delay => (false, false),
             Faults::RepeatAndSwap => (false, true),
             Faults::Lose => (turn == 1, false),
             Faults::LoseSome => (turn.is_multiple_of(4), false),
             // The first one and every fourth behind it, and the last.
             Faults::All => (turn.is_multiple_of(4) || end, true),
         };
+        if self.faults == Faults::Delay {
+            // 0 to 40 ms, another time for each message.
+            let ms = (turn as u64).wrapping_mul(0x9e37_79b9) >> 7 & 0x3f;
+            std::thread::sleep(Duration::from_millis(ms.min(40)));
+        }
         if loses {
             out.count("lost_rows", rows.iter().filter(|row| !row.is_end()).count() as u64);
         } else if mixes && turn % 5 == 1 && !end {
