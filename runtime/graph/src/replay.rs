@@ -117,11 +117,13 @@ fn settle(node: &mut Mapping, here: &Here<'_>) -> Result<(), String> {
     let program = program.ok_or_else(|| format!("the program `{path}` of node `{id}` is not here"))?;
     node.insert(Value::from("path"), Value::from(program.display().to_string()));
     if let (Some(contract), Some(Value::Mapping(env))) = (contract, node.get_mut("env")) {
-        env.retain(|key, _| !text_of(key).starts_with("GANTRY_MODE"));
+        let param = |key: &Value| contract.param(&text_of(key).trim_start_matches(MODULE_PARAMETER).to_ascii_lowercase());
+        // Files that the recorded run wrote (the state of a site) are not this run's to write.
+        let is_written = |key: &Value| param(key).is_some_and(|p| matches!(p.kind, ParamKind::Path { must_exist: false, .. }));
+        env.retain(|key, _| !text_of(key).starts_with("GANTRY_MODE") && !is_written(key));
         for (key, value) in env.iter_mut() {
             let name = text_of(key);
-            let param = contract.param(&name.trim_start_matches(MODULE_PARAMETER).to_ascii_lowercase());
-            if param.is_some_and(|p| matches!(p.kind, ParamKind::Path { must_exist: true, .. })) {
+            if param(key).is_some_and(|p| matches!(p.kind, ParamKind::Path { must_exist: true, .. })) {
                 let named = text_of(value);
                 let file = (here.file)(Path::new(&named)).ok_or_else(|| format!("the file `{named}` of `{id}.{name}` is not here"))?;
                 *value = Value::from(file.display().to_string());
@@ -154,6 +156,7 @@ nodes:
   - { id: b_decode, path: bin/decode, inputs: { packets: b/packets }, outputs: [frames, credit] }
   - { id: recognize, path: bin/recognize, restart_policy: on-failure, name: null, inputs: { x: { source: a.decode/frames, queue_size: 8 }, y: b_decode/frames }, outputs: [texts], env: { MODEL: m.onnx } }
   - { id: store, path: bin/store, inputs: { readings: recognize/texts }, env: { SQLITE: site.sqlite } }
+  - { id: visits, path: bin/visits, inputs: { readings: recognize/texts }, outputs: [visits], env: { STATE: /site/state } }
   - { id: mqtt, path: bin/mqtt_sink, inputs: { readings: recognize/texts } }
   - { id: record, path: bin/record, inputs: { packets_a: a.camera/packets } }
 ";
@@ -170,7 +173,8 @@ nodes:
     fn cameras_come_out_of_the_recording_and_nobody_outside_is_told() {
         let graph = replayed(&["a"], &|file| Some(Path::new("/models").join(file))).unwrap();
         let ids: Vec<&str> = graph.nodes.iter().map(|n| n.id.as_str()).collect();
-        assert_eq!(ids, ["a.camera", "a.decode", "recognize", "store"]);
+        assert_eq!(ids, ["a.camera", "a.decode", "recognize", "store", "visits"]);
+        assert!(graph.node("visits").unwrap().env.is_empty(), "the state of the site stays as it is");
         assert_eq!(graph.env, [("GANTRY_MODE".to_owned(), "lossless".to_owned())]);
         assert_eq!(graph.node("a.camera").unwrap().env, [("SOURCE".into(), "/run.mcap".into()), ("NAME".into(), "a".into())]);
         let recognize = graph.node("recognize").unwrap();
@@ -178,7 +182,7 @@ nodes:
         assert_eq!((recognize.inputs[0].queue_size, recognize.inputs[0].queue_policy.as_deref()), (Some(256), Some("backpressure")));
         assert_eq!(recognize.env, [("MODEL".into(), "/models/m.onnx".into())]);
         assert!(!recognize.keys.contains(&"restart_policy".to_owned()) && graph.node("store").unwrap().env.is_empty());
-        assert_eq!(replayed(&["b", "a"], &|f| Some(f.to_owned())).unwrap().nodes.len(), 6);
+        assert_eq!(replayed(&["b", "a"], &|f| Some(f.to_owned())).unwrap().nodes.len(), 7);
     }
 
     #[test]
