@@ -13,8 +13,11 @@ const CUDA: &str = "cuda";
 /// What it is for a node without it.
 const HOST: &str = "host";
 
+/// A parameter and its value.
+type Setting = (&'static str, &'static str);
+
 /// Parameters that do not go together: kind of the node, one value, another, and what to do.
-const APART: [(&str, (&str, &str), (&str, &str), &str); 3] = [
+const APART: [(&str, Setting, Setting, &str); 3] = [
     ("decode", (MEMORY, CUDA), ("decoder", "software"), "set `DECODER: nvdec` or `auto`, or `MEMORY: host`"),
     ("decode", (MEMORY, HOST), ("decoder", "nvdec"), "set `MEMORY: cuda`: the pictures of NVDEC lie on the card"),
     ("detect", (MEMORY, CUDA), ("device", "cpu"), "set `DEVICE: cuda` or `tensorrt`, or `MEMORY: host`"),
