@@ -1,0 +1,5 @@
+//! The `mqtt_sink` node, see the library.
+
+fn main() -> std::process::ExitCode {
+    gantry_node::run::<gantry_sink::Sink<gantry_node_mqtt_sink::Mqtt>>()
+}
