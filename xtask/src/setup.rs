@@ -14,7 +14,7 @@ const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
 /// compiled again for it.
 const OUTSIDE_RUST: &str = "examples/outside-rust/Cargo.toml";
 /// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
-/// GStreamer's RTSP server for the tests of cameras.
+/// GStreamer's RTSP server for the tests of cameras, librdkafka for `kafka_sink`, mosquitto and openssl for the tests of `mqtt_sink`.
 const PACKAGES: &[&str] = &[
     "clang",
     "ffmpeg",
@@ -29,8 +29,11 @@ const PACKAGES: &[&str] = &[
     "libavformat-dev",
     "libavutil-dev",
     "libclang-dev",
+    "librdkafka-dev",
     "libswresample-dev",
     "libswscale-dev",
+    "mosquitto",
+    "openssl",
     "pkg-config",
     "python3-gi",
 ];
