@@ -124,3 +124,17 @@ pub fn own_readings(yaml: &Mapping) -> Option<PathBuf> {
     let writes = env.get("FORMAT").and_then(Value::as_str).is_none_or(|format| format.contains("jsonl"));
     env.get("JSONL").and_then(Value::as_str).filter(|_| writes).map(PathBuf::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_set_starts_where_the_command_was_typed() {
+        let here = std::env::current_dir().unwrap().join("new.onnx").display().to_string();
+        assert_eq!(typed("recognize", "model", "new.onnx").unwrap(), here);
+        assert_eq!(typed("recognize", "MODEL", "/models/new.onnx").unwrap(), "/models/new.onnx");
+        assert_eq!(typed("vote", "RULE", "best_frame").unwrap(), "best_frame");
+        assert_eq!(typed("enhance", "OPERATORS", "").unwrap(), "");
+    }
+}

@@ -171,15 +171,6 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_set_starts_where_the_command_was_typed() {
-        let here = std::env::current_dir().unwrap().join("new.onnx").display().to_string();
-        assert_eq!(typed("recognize", "model", "new.onnx").unwrap(), here);
-        assert_eq!(typed("recognize", "MODEL", "/models/new.onnx").unwrap(), "/models/new.onnx");
-        assert_eq!(typed("vote", "RULE", "best_frame").unwrap(), "best_frame");
-        assert_eq!(typed("enhance", "OPERATORS", "").unwrap(), "");
-    }
-
-    #[test]
     fn camera_names_are_safe_and_differ() {
         assert_eq!(camera_name("Gate 1 (north).x"), "Gate_1__north__x");
         let first = Source { camera: Camera { name: "a".into(), source: String::new() }, frames: None, media_s: None };
