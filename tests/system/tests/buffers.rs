@@ -1,6 +1,6 @@
 //! Buffers are accounted for, and rows come once and in order whatever the transport does to the messages.
 
-use gantry_system_tests::{Sandbox, clip, unreliable_graph};
+use gantry_system_tests::{Sandbox, clip, program, root, unreliable_graph};
 use serde_json::Value;
 
 #[test]
