@@ -20,6 +20,7 @@ mod input;
 mod latency;
 mod memory;
 mod outputs;
+mod rates;
 mod scheduling;
 mod stats;
 pub mod testing;

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::progress::Progress;
 use crate::failure::Failure;
 use crate::report::stages::Load;
-use gantry_node::{NodeStats, STATS_DIR};
+use gantry_node::NodeStats;
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -140,7 +140,7 @@ pub fn run(plan: &Plan, progress: &Progress, interrupts: &Interrupts) -> Result<
     let (status, interrupted, deaths) = wait(child, plan, progress, interrupts)?;
     drop(watcher);
     let _ = std::fs::remove_dir_all(sockets(plan));
-    let stats = read_stats(&plan.run_dir);
+    let stats = NodeStats::read_all(&plan.run_dir);
     let survived = plan.restarts_nodes && status.success();
     let (faults, deaths) = if survived { Default::default() } else { (read_faults(&plan.run_dir), deaths) };
     let warnings = warnings(&stats);
@@ -221,7 +221,7 @@ fn wait(mut child: Child, plan: &Plan, progress: &Progress, interrupts: &Interru
             deaths = log.seen().to_vec();
         }
         if let Some(status) = child.try_wait().map_err(|e| Failure::failed(format!("dora: {e}")))? {
-            progress.finish(decoded(&read_stats(&plan.run_dir)));
+            progress.finish(decoded(&NodeStats::read_all(&plan.run_dir)));
             // A killed `dora run` leaves its nodes to their watchdogs; the group ends with it.
             signal_group(&child, "KILL");
             if stopping.is_none() {
@@ -251,7 +251,7 @@ fn wait(mut child: Child, plan: &Plan, progress: &Progress, interrupts: &Interru
         }
         // The end and faults are noticed at once; the statistics of all nodes are read for people.
         if shown.is_none_or(|t| t.elapsed() >= PROGRESS_EVERY) {
-            progress.update(&read_stats(&plan.run_dir));
+            progress.update(&NodeStats::read_all(&plan.run_dir));
             shown = Some(Instant::now());
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -267,21 +267,11 @@ fn signal_group(child: &Child, signal: &str) {
     let _ = Command::new("kill").arg(format!("-{signal}")).arg("--").arg(format!("-{}", child.id())).stderr(Stdio::null()).status();
 }
 
-/// The statistics of all nodes, by node id.
-pub fn read_stats(run_dir: &Path) -> BTreeMap<String, NodeStats> {
-    files(&run_dir.join(STATS_DIR)).filter_map(|text| serde_json::from_str::<NodeStats>(&text).ok()).map(|s| (s.node.clone(), s)).collect()
-}
-
 /// Oldest first.
 fn read_faults(run_dir: &Path) -> Vec<NodeFault> {
     let mut paths = json_files(&run_dir.join("faults"));
     paths.sort_by_key(|p| p.metadata().and_then(|m| m.modified()).ok());
     paths.iter().filter_map(|p| serde_json::from_str(&std::fs::read_to_string(p).ok()?).ok()).collect()
-}
-
-/// Contents of the complete JSON files of a folder, by name.
-fn files(dir: &Path) -> impl Iterator<Item = String> {
-    json_files(dir).into_iter().filter_map(|p| std::fs::read_to_string(p).ok())
 }
 
 fn json_files(dir: &Path) -> Vec<std::path::PathBuf> {

@@ -3,8 +3,8 @@
 mod table;
 
 use crate::failure::Failure;
-use crate::read::engine::read_stats;
 use clap::Args;
+use gantry_node::NodeStats;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub struct TopArgs {
 pub fn run(args: &TopArgs) -> Result<(), Failure> {
     let mut before = BTreeMap::new();
     loop {
-        let stats = read_stats(&args.folder);
+        let stats = NodeStats::read_all(&args.folder);
         if stats.is_empty() {
             return Err(Failure::refused(format!("no statistics in `{}`", args.folder.join(gantry_node::STATS_DIR).display()))
                 .hint("start the graph with `GANTRY_RUN_DIR` in its `env` and name that folder; nodes write once a second"));

@@ -1,21 +1,8 @@
 //! The table: one row per node.
 
 use comfy_table::{CellAlignment, Table, presets};
-use gantry_node::{Latency, NodeStats};
+use gantry_node::NodeStats;
 use std::collections::BTreeMap;
-
-/// Counters of nodes that count what was left out; docs/sites.md explains each.
-const LEFT_OUT: [&str; 9] = [
-    "packets_dropped",
-    "packets_before_keyframe",
-    "superseded",
-    "frames_stale",
-    "stale",
-    "crops_stale",
-    "frames_missing",
-    "tracks_missing",
-    "crops_over_pool",
-];
 
 /// One row per node and one of all; rates and ages since `before`, since the start of the node where that says nothing of it.
 pub fn of(stats: &BTreeMap<String, NodeStats>, before: &BTreeMap<String, NodeStats>) -> Table {
@@ -24,20 +11,22 @@ pub fn of(stats: &BTreeMap<String, NodeStats>, before: &BTreeMap<String, NodeSta
     let (mut cores, mut left_out_in_all) = (0.0, 0.0);
     table.set_header(["node", "rows/s", "left out/s", "left out", "age p50 ms", "age p95 ms", "CPU %", "peak MB", "up s"]);
     for (node, now) in stats {
-        let since = before.get(node).filter(|b| b.uptime_s < now.uptime_s);
+        let since = now.since(before.get(node));
         let seconds = (now.uptime_s - since.map_or(0.0, |b| b.uptime_s)).max(f64::EPSILON);
         let rate = |of: &dyn Fn(&NodeStats) -> f64| (of(now) - since.map_or(0.0, of)).max(0.0) / seconds;
-        let age = now.latency.iter().max_by_key(|(_, latency)| latency.count);
-        let age = age.map(|(port, latency)| newer(latency, since.and_then(|b| b.latency.get(port))));
+        let age = now.busiest_latency().map(|(port, latency)| match since.and_then(|b| b.latency.get(port)) {
+            Some(before) => latency.since(before),
+            None => latency.clone(),
+        });
         let ms = |share| age.as_ref().and_then(|a| a.quantile_ms(share)).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
-        let (lost, cpu) = (rate(&|s| left_out(s) as f64), rate(&|s| s.cpu_s));
+        let (lost, cpu) = (rate(&|s| s.left_out() as f64), rate(&|s| s.cpu_s));
         cores += cpu;
         left_out_in_all += lost;
         table.add_row([
             node.clone(),
-            format!("{:.1}", rate(&|s| passed(s) as f64)),
+            format!("{:.1}", rate(&|s| s.passed() as f64)),
             format!("{lost:.1}"),
-            left_out(now).to_string(),
+            now.left_out().to_string(),
             ms(0.5),
             ms(0.95),
             format!("{:.0}", 100.0 * cpu),
@@ -54,31 +43,10 @@ pub fn of(stats: &BTreeMap<String, NodeStats>, before: &BTreeMap<String, NodeSta
     table
 }
 
-/// The ages that were added since `before`.
-fn newer(now: &Latency, before: Option<&Latency>) -> Latency {
-    let mut newer = now.clone();
-    let Some(before) = before else { return newer };
-    for (now, before) in newer.classes.iter_mut().zip(before.classes) {
-        *now = now.saturating_sub(before);
-    }
-    newer.count = newer.count.saturating_sub(before.count);
-    newer.sum_us = newer.sum_us.saturating_sub(before.sum_us);
-    newer
-}
-
-/// Rows of the busiest output; of the busiest input where there is none.
-fn passed(stats: &NodeStats) -> u64 {
-    let most = |rows: &BTreeMap<String, u64>| rows.values().copied().max();
-    most(&stats.rows_out).or_else(|| most(&stats.rows_in)).unwrap_or(0)
-}
-
-fn left_out(stats: &NodeStats) -> u64 {
-    LEFT_OUT.iter().filter_map(|name| stats.counters.get(*name)).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gantry_node::Latency;
 
     fn stats(rows: u64, superseded: u64, uptime_s: f64) -> BTreeMap<String, NodeStats> {
         let node = NodeStats {
