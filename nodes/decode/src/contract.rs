@@ -37,6 +37,14 @@ pub const CONTRACT: Contract = Contract {
                 int_param("window_packets", "packets", 2, 1024, 64, "packets that a camera may have under way"),
                 int_param("group_frames", "frames", 1, 32, 8, "frames in one message at most; in live mode it is always 1"),
                 int_param(
+                    "frozen_after_ms",
+                    "ms",
+                    1000,
+                    86_400_000,
+                    20_000,
+                    "live: a picture that stands still for that long is reported (`freezes`); longer than the distance of key frames",
+                ),
+                int_param(
                     "pool_slots",
                     "slots",
                     0,

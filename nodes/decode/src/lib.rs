@@ -27,6 +27,7 @@ mod card;
 mod contract;
 mod decoder;
 mod fallback;
+mod frozen;
 mod lane;
 mod slots;
 mod stream;
@@ -37,12 +38,14 @@ pub use stream::{Arrival, Order, Picture, Stream};
 
 use card::Card;
 use decoder::Decoder;
+use frozen::Change;
 use gantry_frames::{FrameMeta, Memory, Mode, SourceName, View};
 use gantry_media::{DecodeStats, DecoderOptions, MediaError, Path};
 use gantry_messages::{FrameRow, PacketRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work, frame_row};
 use lane::{Lane, Wish};
 use serde::Deserialize;
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// See [`CONTRACT`].
@@ -55,6 +58,7 @@ pub struct Params {
     deinterlace: bool,
     window_packets: u32,
     group_frames: usize,
+    frozen_after_ms: u64,
     pool_slots: u32,
     pool_mb: u64,
 }
@@ -173,7 +177,8 @@ impl Decode {
             Some(index) => index,
             None => {
                 SourceName::new(&row.source).map_err(|e| Fault::from(e).hint("give the camera a shorter `NAME`"))?;
-                self.streams.push(Stream::new(&row.source, input, self.context.mode == Mode::Live));
+                let frozen_after = (self.context.mode == Mode::Live).then(|| Duration::from_millis(self.params.frozen_after_ms));
+                self.streams.push(Stream::new(&row.source, input, frozen_after));
                 self.streams.len() - 1
             }
         };
@@ -292,6 +297,9 @@ impl Decode {
         loop {
             match self.streams[index].receive() {
                 Ok(Some(picture)) => {
+                    if let Some(change) = self.streams[index].look(&picture) {
+                        self.say_frozen(index, change, out);
+                    }
                     self.say_copying(index, picture.path);
                     self.group.push((index, picture));
                     if self.group.len() >= self.params.group_frames {
@@ -319,6 +327,20 @@ impl Decode {
         let new = self.streams[index].new_stats();
         count(out, new);
         Ok(())
+    }
+
+    fn say_frozen(&self, index: usize, change: Change, out: &mut Outputs) {
+        let camera = &self.streams[index].source;
+        match change {
+            Change::Froze => {
+                out.count("freezes", 1);
+                warn!(camera, seconds = self.params.frozen_after_ms / 1000, "the picture stands still while packets come");
+            }
+            Change::Moved => {
+                out.count("freezes_over", 1);
+                info!(camera, "the picture moves again");
+            }
+        }
     }
 
     /// Says once why pictures of a camera cost a copy.

@@ -1,7 +1,8 @@
 //! One camera: which packet comes next, its decoder, the times and numbers of its frames.
 
 use crate::decoder::Decoder;
-use gantry_frames::Filled;
+use crate::frozen::{Change, Frozen};
+use gantry_frames::{Filled, Layout};
 use gantry_media::{DecodeStats, MediaError, Path, PtsClock, StreamInfo, VideoPacket};
 use gantry_messages::{CreditRow, PacketRow};
 use std::collections::{BTreeMap, VecDeque};
@@ -106,6 +107,8 @@ pub struct Stream {
     /// Its end was sent on.
     pub ended: bool,
     live: bool,
+    /// Live: whether its picture stands still.
+    frozen: Option<Frozen>,
     /// Live: packets passed over while waiting for a key frame; `None`: not waiting.
     passed_over: Option<u32>,
     info: StreamInfo,
@@ -137,13 +140,15 @@ pub struct Picture {
 }
 
 impl Stream {
-    /// A camera that nothing is known about yet.
-    pub fn new(source: &str, input: &str, live: bool) -> Self {
+    /// A camera that nothing is known about yet. `frozen_after`, for live ones: how long its picture may stand still.
+    pub fn new(source: &str, input: &str, frozen_after: Option<Duration>) -> Self {
+        let live = frozen_after.is_some();
         Self {
             source: source.to_owned(),
             input: input.to_owned(),
             order: if live { Order::from_anywhere() } else { Order::default() },
             live,
+            frozen: frozen_after.map(Frozen::new),
             passed_over: live.then_some(0),
             queue: VecDeque::new(),
             frames: 0,
@@ -307,6 +312,17 @@ impl Stream {
         Ok(Some(Picture { filled: done.filled, path: done.path, frame, pts_ns, captured_ns }))
     }
 
+    /// Live: looks whether the picture stands still; says so when that changes.
+    pub fn look(&mut self, picture: &Picture) -> Option<Change> {
+        let frozen = self.frozen.as_mut()?;
+        let Layout::Image(image) = picture.filled.layout() else { return None };
+        let luma = image.planes()[0];
+        let (start, stride) = (luma.offset as usize, luma.stride as usize);
+        // Pictures on a card are not fetched for this.
+        let rows = picture.filled.bytes().get(start..start + stride * luma.rows as usize)?;
+        frozen.look(picture.captured_ns, rows, image.width as usize, stride)
+    }
+
     /// Everything since the first decoder of this camera.
     pub fn stats(&self) -> DecodeStats {
         self.decoder.as_ref().map_or(self.before, |d| sum(self.before, d.stats()))
@@ -405,18 +421,18 @@ mod tests {
 
     #[test]
     fn live_decoding_starts_with_a_key_frame_or_where_none_is_to_be_had() {
-        let mut stream = Stream::new("cam0", "packets", true);
+        let mut stream = Stream::new("cam0", "packets", Some(Duration::from_secs(20)));
         let row = |keyframe, discontinuity| PacketRow { keyframe, discontinuity, ..PacketRow::default() };
         assert!(stream.passes_over(&row(false, false)));
         assert!(!stream.passes_over(&row(true, false)) && !stream.passes_over(&row(false, false)));
         stream.restart();
         assert_eq!((0..KEY_PATIENCE + 1).filter(|_| stream.passes_over(&row(false, false))).count(), KEY_PATIENCE as usize);
-        assert!(!Stream::new("cam0", "packets", false).passes_over(&row(false, false)));
+        assert!(!Stream::new("cam0", "packets", None).passes_over(&row(false, false)));
     }
 
     #[test]
     fn credit_leaves_out_what_waits_to_be_decoded() {
-        let mut stream = Stream::new("cam0", "packets", false);
+        let mut stream = Stream::new("cam0", "packets", None);
         for frame in 0..3 {
             assert_eq!(stream.order.arrive(frame, false), Arrival::Queued);
             stream.queue.push_back(PacketRow { frame, ..Default::default() });

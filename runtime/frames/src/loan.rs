@@ -157,6 +157,17 @@ impl Loaned {
 }
 
 impl Filled {
+    /// What was written, as long as the layout says. Empty for a slot on a card.
+    #[must_use]
+    #[allow(unsafe_code)]
+    pub fn bytes(&self) -> &[u8] {
+        let inner = &self.loan.inner;
+        // SAFETY: this loan is the only one of a slot in WRITING, so nobody else makes a mutable slice of it; `fill` ended the borrows of
+        // its own, and a decoder that keeps a hold of the picture only reads it. `len` is at most the slot's; the mapping lives in `inner`.
+        let bytes = inner.data.host().and_then(|data| unsafe { data.slice(inner.slot_start(self.loan.slot), self.len as usize) });
+        bytes.unwrap_or_default()
+    }
+
     /// What [`Loaned::fill`] was told.
     #[must_use]
     pub fn layout(&self) -> &Layout {
