@@ -1,7 +1,7 @@
 //! Where a source is, and the user name and password that open it, which nobody else gets to see.
 
 use gantry_credentials::{Credentials, user_and_password};
-use gantry_media::redact;
+use gantry_media::{device_path, redact};
 use gantry_node::Fault;
 
 /// A path or an address. What is printed of it has no password.
@@ -53,7 +53,13 @@ impl Address {
     /// Whether it is a path.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        !self.full.contains("://") || self.full.starts_with("file:")
+        !self.is_device() && (!self.full.contains("://") || self.full.starts_with("file:"))
+    }
+
+    /// Whether it is a camera at this machine.
+    #[must_use]
+    pub fn is_device(&self) -> bool {
+        device_path(&self.full).is_some()
     }
 }
 

@@ -28,7 +28,7 @@ pub const CONTRACT: Contract = Contract {
             &[
                 required_text_param(
                     "source",
-                    "path of a video file or of a recording (`.mcap`), or address of a stream (`rtsp://host/path`, `rtsps`, `http`, `https`); only this node knows it",
+                    "path of a video file or of a recording (`.mcap`), address of a stream (`rtsp://host/path`, `rtsps`, `http`, `https`), or a camera at this machine (`v4l2:/dev/video0`); only this node knows it",
                 ),
                 text_param(
                     "name",
@@ -46,6 +46,17 @@ pub const CONTRACT: Contract = Contract {
                     const { &[text("tcp"), text("udp")] },
                     "tcp",
                     "what RTSP sends its packets over; UDP loses some on a busy network",
+                ),
+                choice_param(
+                    "device_format",
+                    const { &[text("mjpeg"), text("h264")] },
+                    "mjpeg",
+                    "cameras at this machine: what they are asked to send; bare pixels would be 120 MB a second",
+                ),
+                text_param(
+                    "device_size",
+                    None,
+                    "cameras at this machine: size of the picture, `1920x1080`; without it the camera's own choice",
                 ),
                 f64_param(
                     "start_s",
@@ -88,6 +99,11 @@ pub const CONTRACT: Contract = Contract {
                     86_400_000,
                     30_000,
                     "live: wait after a refused password; cameras lock out who tries too often",
+                ),
+                text_param(
+                    "view",
+                    None,
+                    "for `gantry plan` alone, where plates are read: `width_m=6`, or `focal_mm=8 sensor_mm=5.4 distance_m=14 height_m=4`, or `plate_px=120`; also `size=1920x1080 fps=25`",
                 ),
                 int_param("window_packets", "packets", 2, 1024, 64, "packets that may be unacknowledged at once"),
                 int_param("window_mb", "MB", 1, 1024, 32, "size of the packets that may be unacknowledged at once"),

@@ -74,6 +74,9 @@ pub struct Params {
     #[serde(default)]
     credentials_env: Option<String>,
     transport: Transport,
+    device_format: String,
+    #[serde(default)]
+    device_size: Option<String>,
     start_s: f64,
     seconds: f64,
     pace: Pace,
@@ -83,6 +86,9 @@ pub struct Params {
     stall_timeout_ms: u64,
     retry_ms: u64,
     refused_retry_ms: u64,
+    /// For `gantry plan` alone.
+    #[serde(default, rename = "view")]
+    _view: Option<String>,
     window_packets: u32,
     window_mb: u32,
     group_packets: usize,
@@ -332,6 +338,11 @@ fn plan(name: &str, params: &Params, address: Address) -> Plan {
 fn options(params: &Params, address: &Address) -> Vec<(String, String)> {
     if address.is_file() {
         return Vec::new();
+    }
+    if address.is_device() {
+        let mut options = vec![("input_format".to_owned(), params.device_format.clone())];
+        options.extend(params.device_size.clone().map(|size| ("video_size".to_owned(), size)));
+        return options;
     }
     let transport = if params.transport == Transport::Udp { "udp" } else { "tcp" };
     let options = [("rtsp_transport", transport), ("fpsprobesize", "3"), ("buffer_size", "4194304")];

@@ -179,3 +179,12 @@ fn addresses_of_other_kinds_are_refused() {
         assert!(fault.message().contains("not allowed") && fault.hint_text().is_some_and(|h| h.contains("rtsp://")), "{fault}");
     }
 }
+
+#[test]
+fn a_camera_at_this_machine_that_is_not_plugged_in_is_waited_for_and_in_a_lossless_run_refused() {
+    let mut camera = Watched::open("v4l2:/dev/video-of-no-one", &[("RETRY_MS", "20"), ("DEVICE_SIZE", "1280x720")]);
+    camera.until("is looked for again", 20, |w| w.counted("connect_failures") >= 3);
+    let params = ParamSet::from_env(&CONTRACT, [("SOURCE", "v4l2:/dev/video-of-no-one")]).unwrap().to().unwrap();
+    let fault = Camera::open(params, &Context::for_test("desk", Mode::Lossless, &std::env::temp_dir())).err().expect("refused");
+    assert!(fault.message().contains("no such device") && fault.hint_text().is_some(), "{fault}");
+}

@@ -1,6 +1,7 @@
 //! Encoded access units from files and streams.
 #![allow(unsafe_code)]
 
+use crate::device::{check_device, device_path, hint as device_hint, input_format};
 use crate::ffi::{self, Packet, c_text, describe, to_ns};
 use crate::patience::{Patience, interrupted};
 use crate::{MediaError, redact, redact_in};
@@ -106,7 +107,7 @@ pub struct Demuxer {
 unsafe impl Send for Demuxer {}
 
 impl Demuxer {
-    /// Opens a path or an address (`rtsp://`, `http://`, ..).
+    /// Opens a path, an address (`rtsp://`, `http://`, ..) or a device (`v4l2:/dev/video0`).
     ///
     /// # Errors
     /// [`MediaError::Open`] with a hint for a missing, empty, unreadable or unknown file and for other kinds of addresses,
@@ -114,8 +115,17 @@ impl Demuxer {
     pub fn open(source: &str, options: &OpenOptions) -> Result<Self, MediaError> {
         ffi::quiet();
         let protocols = if scheme(source)?.is_some_and(|scheme| scheme != "file") { STREAM_PROTOCOLS } else { FILE_PROTOCOLS };
-        check_file(source)?;
-        let address = c_text("source", source)?;
+        let format = match device_path(source) {
+            Some(path) => {
+                check_device(source, path)?;
+                input_format(source)?
+            }
+            None => {
+                check_file(source)?;
+                std::ptr::null()
+            }
+        };
+        let address = c_text("source", device_path(source).unwrap_or(source))?;
         let patience = Patience::new(options.interrupt.clone());
         patience.allow(options.open_timeout);
         let mut dictionary: *mut sys::AVDictionary = null_mut();
@@ -134,7 +144,7 @@ impl Demuxer {
             }
             (*context).interrupt_callback.callback = Some(interrupted);
             (*context).interrupt_callback.opaque = (&raw const *patience).cast_mut().cast();
-            let code = sys::avformat_open_input(&mut context, address.as_ptr(), null_mut(), &mut dictionary);
+            let code = sys::avformat_open_input(&mut context, address.as_ptr(), format, &mut dictionary);
             sys::av_dict_free(&mut dictionary);
             (code, context)
         };
@@ -157,6 +167,11 @@ impl Demuxer {
             patience,
         };
         demuxer.find_video()?;
+        if device_path(source).is_some() && demuxer.info.codec == "rawvideo" {
+            // 1080p of it are 4 MB a frame, 120 MB a second through every message.
+            let (why, hint) = ("it sends bare pixels", "choose a compressed format that it has: `DEVICE_FORMAT: mjpeg` or `h264`");
+            return Err(MediaError::Open { source_name: source.to_owned(), why: why.to_owned(), hint: hint.to_owned() });
+        }
         Ok(demuxer)
     }
 
@@ -367,7 +382,7 @@ fn scheme(source: &str) -> Result<Option<&'static str>, MediaError> {
     known.map(|known| Some(*known)).ok_or_else(|| MediaError::Open {
         source_name: redact(source),
         why: format!("addresses of kind `{found}` are not allowed"),
-        hint: format!("a source is a file or one of {}", SCHEMES.map(|s| format!("`{s}://`")).join(", ")),
+        hint: format!("a source is a file, a device (`v4l2:/dev/video0`) or one of {}", SCHEMES.map(|s| format!("`{s}://`")).join(", ")),
     })
 }
 
@@ -391,6 +406,10 @@ fn check_file(source: &str) -> Result<(), MediaError> {
 fn open_error(source: &str, code: c_int) -> MediaError {
     if code == sys::AVERROR_HTTP_UNAUTHORIZED || code == sys::AVERROR_HTTP_FORBIDDEN {
         return MediaError::Refused { source_name: redact(source) };
+    }
+    if let Some(path) = device_path(source) {
+        let hint = device_hint(path, code == sys::AVERROR(sys::EACCES));
+        return MediaError::Open { source_name: source.to_owned(), why: describe(code), hint };
     }
     let hint = if code == sys::AVERROR_INVALIDDATA {
         "not a video that FFmpeg knows, or damaged at its start; an mp4 whose recording was cut off has no index: `ffmpeg -v error -i FILE -f null -` tells more"
