@@ -1,7 +1,6 @@
 //! Finished runs on disk: a folder with readings, evidence, statistics and `run.json`, or readings alone.
 
 use crate::failure::Failure;
-use crate::read::engine::read_stats;
 use crate::read::{Reading, load};
 use crate::score::Truth;
 use gantry_node::{NodeStats, STATS_DIR};
@@ -78,7 +77,7 @@ impl Run {
             return Err(refused(what)
                 .hint("name a file of readings, the folder of a site or of a run (`gantry compare`, `gantry read --keep-run`)"));
         }
-        Ok(Self { readings: load(&file)?, evidence_root: parent(&file), stats: read_stats(&folder), about, folder })
+        Ok(Self { readings: load(&file)?, evidence_root: parent(&file), stats: NodeStats::read_all(&folder), about, folder })
     }
 
     /// What to call it: the graph with its changes, else the folder.

@@ -265,10 +265,11 @@ impl Checker<'_> {
                     let what = format!("`{}` reads buffers in {mode} mode that `{from}` makes in {their_mode} mode", self.node.id);
                     faults.push(self.fault(&place, what).hint("set `GANTRY_MODE` once, in the `env` at the top of the graph"));
                 }
-                let here = self.node.machine.as_deref().unwrap_or_default();
-                let there = source.machine.as_deref().unwrap_or_default();
+                let machine =
+                    |node: &NodeSpec| node.machine.as_ref().map_or_else(|| "a machine that dora chooses".to_owned(), |m| format!("`{m}`"));
+                let (here, there) = (machine(self.node), machine(source));
                 if here != there && has_handles {
-                    let what = format!("buffer handles cannot cross machines: `{from}` runs on `{there}`, `{}` on `{here}`", self.node.id);
+                    let what = format!("buffer handles cannot cross machines: `{from}` runs on {there}, `{}` on {here}", self.node.id);
                     faults.push(
                         self.fault(&place, what)
                             .hint("let `packets/v1` or a result message cross instead: put `decode` on the reading machine"),

@@ -112,6 +112,8 @@ impl Graph {
             }
         }
         modules::resolve_outputs(items, &mut nodes);
+        let of_graph = machine(&yaml);
+        nodes.iter_mut().filter(|node| node.machine.is_none()).for_each(|node| node.machine.clone_from(&of_graph));
         let env = pairs(yaml.get("env"));
         if faults.is_empty() { Ok(Self { file: file.to_owned(), folder, nodes, env, yaml }) } else { Err(faults) }
     }
@@ -123,6 +125,13 @@ impl Graph {
 }
 
 impl NodeSpec {
+    /// What the graph gives for a parameter: in the node's `env`, or in the `params` of its module.
+    #[must_use]
+    pub fn given(&self, param: &str) -> Option<&str> {
+        let own = |pairs: &'_ [(String, String)]| pairs.iter().position(|(name, _)| name.eq_ignore_ascii_case(param));
+        own(&self.env).map(|i| self.env[i].1.as_str()).or_else(|| own(&self.module_params).map(|i| self.module_params[i].1.as_str()))
+    }
+
     /// Node kind: the file name of the program.
     pub fn kind(&self) -> &str {
         let path = self.path.as_deref().unwrap_or_default();
@@ -149,9 +158,15 @@ pub(crate) fn node_spec(m: &Mapping, index: usize) -> NodeSpec {
         outputs,
         env,
         module_params: module_params.into_iter().map(bare).collect(),
-        machine: m.get("deploy").and_then(|d| d.get("machine")).map(text_of),
+        machine: machine(m),
         keys: m.iter().filter(|(_, v)| !v.is_null()).map(|(k, _)| text_of(k)).collect(),
     }
+}
+
+/// Machine that a node, a module or the whole graph is to run on.
+pub(crate) fn machine(m: &Mapping) -> Option<String> {
+    let deploy = m.get("deploy").or_else(|| m.get("_unstable_deploy"))?;
+    deploy.get("machine").map(text_of)
 }
 
 fn input_spec(id: &str, value: &Value) -> InputSpec {

@@ -1,7 +1,7 @@
 //! dora's modules, expanded as `dora expand` does it: nodes of module `gate` become `gate.camera`, ...
 
 use crate::faults::GraphFault;
-use crate::file::{NodeSpec, Origin, node_spec, pairs, text_of};
+use crate::file::{NodeSpec, Origin, machine, node_spec, pairs, text_of};
 use serde_yaml::{Mapping, Value};
 use std::path::{Component, Path, PathBuf};
 
@@ -30,6 +30,7 @@ pub(crate) fn expand(file: &str, folder: &Path, entry: &Mapping, nodes: &mut Vec
         node.id = format!("{id}.{}", node.id);
         node.path = node.path.map(|p| normal(&module_folder.join(p)).display().to_string());
         node.module_params = pairs(entry.get("params"));
+        node.machine = node.machine.or_else(|| machine(entry));
         for input in &mut node.inputs {
             if let Origin::Output { node: from, output } = &mut input.origin {
                 if from == "_mod" {
