@@ -160,7 +160,7 @@ impl Record {
     fn open_events(params: &Params, about: gantry_recording::About, context: &Context) -> Result<Self, Fault> {
         let ports: Vec<String> = context.inputs().iter().filter_map(|e| Some(CONTRACT.input_port(&e.input)?.name.to_string())).collect();
         let has = |name: &str| ports.iter().any(|port| port == name);
-        if !context.graph.is_null() && !(has("packets") && has("readings")) {
+        if !context.graph.is_null() && (!has("packets") || !has("readings")) {
             return Err(Fault::new("`KEEP: events` needs `packets` and `readings`").hint("connect both, or set `KEEP: all`"));
         }
         if ports.iter().any(|p| *p != "packets" && *p != "readings") {

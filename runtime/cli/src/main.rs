@@ -1,7 +1,7 @@
 //! The `gantry` command.
 
 use clap::{Parser, Subcommand};
-use gantry::{check, compare, doctor, ocr, probe, read, record, replay, report, score, stdout, top};
+use gantry::{check, compare, doctor, ocr, plan, probe, read, record, replay, report, score, stdout, top};
 use std::process::ExitCode;
 
 /// Reads licence plates from many cameras on one machine.
@@ -26,6 +26,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Checks a graph file without starting anything; reports all faults at once.
     Check(check::CheckArgs),
+    /// Says what a site will ask of this machine, and how large plates will be in each camera's picture.
+    Plan(plan::PlanArgs),
     /// Says what this machine has and what is missing.
     Doctor(doctor::DoctorArgs),
     /// Opens a source and measures how it decodes here.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Ocr(args) => ocr::run(&args),

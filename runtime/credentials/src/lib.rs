@@ -3,6 +3,10 @@
 //! A node has the two parameters `CREDENTIALS_FILE` and `CREDENTIALS_ENV`. Neither holds the secret itself: graphs, command lines and
 //! logs are for everybody to read. What is read here is never printed: [`Secret`] shows `***`, and no error has any of it.
 
+mod address;
+
+pub use address::has_credentials;
+
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

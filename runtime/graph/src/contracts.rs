@@ -13,6 +13,7 @@ const JSON: &[&str] = &[
     include_str!("../../../nodes/kafka_sink/contract.json"),
     include_str!("../../../nodes/metrics/contract.json"),
     include_str!("../../../nodes/mqtt_sink/contract.json"),
+    include_str!("../../../nodes/preview/contract.json"),
     include_str!("../../../nodes/recognize/contract.json"),
     include_str!("../../../nodes/record/contract.json"),
     include_str!("../../../nodes/resize/contract.json"),

@@ -22,6 +22,7 @@ pub use contracts::contract_of;
 pub use faults::{GraphFault, render};
 pub use file::{Graph, InputSpec, NodeSpec, Origin};
 pub use files::files;
+pub use pools::{PoolSize, pool_sizes};
 pub use repeat::Camera;
 pub use replay::{Here, for_replay};
 pub use swap::replace;

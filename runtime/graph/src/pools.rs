@@ -28,6 +28,35 @@ pub(crate) fn is_live(graph: &Graph, node: &NodeSpec) -> bool {
     mode(graph, node) == "live"
 }
 
+/// A pool of buffers that the graph makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Node that makes it.
+    pub node: String,
+    /// Output that it is for.
+    pub output: String,
+    /// Slots that the graph asks for, or the node's own number; `None` where the node computes it.
+    pub slots: Option<u32>,
+    /// Fewest slots that its mode and readers need, without what the producer itself holds.
+    pub fewest: u32,
+}
+
+/// The pools of all nodes that this project knows, in the order of the graph.
+#[must_use]
+pub fn pool_sizes(graph: &Graph) -> Vec<PoolSize> {
+    let mut found = Vec::new();
+    for node in &graph.nodes {
+        let Some(contract) = contract_of(node.kind()) else { continue };
+        let mode = if is_live(graph, node) { Mode::Live } else { Mode::Lossless };
+        for output in contract.outputs.iter().filter(|o| has_buffers(&o.message) && node.outputs.iter().any(|own| *own == o.name)) {
+            let fewest = PoolConfig::min_slots(mode, &consumers(graph, &node.id, &output.name), 0);
+            let slots = slots(node, contract).filter(|slots| *slots > 0);
+            found.push(PoolSize { node: node.id.clone(), output: output.name.to_string(), slots, fewest });
+        }
+    }
+    found
+}
+
 /// Compares each pool whose size is known before the start with what its mode needs.
 pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec<GraphFault>) {
     let Some(contract) = contract_of(node.kind()) else { return };
@@ -58,8 +87,7 @@ pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec
 
 fn slots(node: &NodeSpec, contract: &Contract) -> Option<u32> {
     let param = contract.param(SLOTS)?;
-    let own = |pairs: &[(String, String)]| pairs.iter().find(|(k, _)| k.eq_ignore_ascii_case(SLOTS)).map(|(_, v)| v.clone());
-    match (own(&node.env).or_else(|| own(&node.module_params)), &param.kind) {
+    match (node.given(SLOTS), &param.kind) {
         (Some(given), _) => given.parse().ok(),
         (None, ParamKind::Int { default, .. }) => u32::try_from(*default).ok(),
         (None, _) => None,

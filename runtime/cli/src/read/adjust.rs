@@ -28,6 +28,15 @@ pub fn adjust(base: &mut Base, args: &ReadArgs, out: &Path, evidence: &Path, tra
     for node in nodes.iter_mut().filter_map(Value::as_mapping_mut) {
         match kind_of(node).as_str() {
             "camera" => {
+                // The node reads the password itself; files are opened without one.
+                if source_of(node).contains("://") {
+                    if let Some(file) = &args.credentials_file {
+                        set(node, "CREDENTIALS_FILE", &absolute(file)?.display().to_string());
+                    }
+                    if let Some(name) = &args.credentials_env {
+                        set(node, "CREDENTIALS_ENV", name);
+                    }
+                }
                 if args.start > 0.0 {
                     set(node, "START_S", &args.start.to_string());
                 }
@@ -98,6 +107,10 @@ fn typed(kind: &str, name: &str, value: &str) -> Result<String, Failure> {
 pub fn kind_of(node: &Mapping) -> String {
     let path = node.get("path").and_then(Value::as_str).unwrap_or_default();
     Path::new(path).file_stem().and_then(|s| s.to_str()).unwrap_or_default().to_owned()
+}
+
+fn source_of(node: &Mapping) -> &str {
+    node.get("env").and_then(|env| env.get("SOURCE")).and_then(Value::as_str).unwrap_or_default()
 }
 
 pub fn set(node: &mut Mapping, name: &str, value: &str) {

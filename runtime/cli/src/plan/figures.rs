@@ -1,0 +1,135 @@
+//! What a frame costs: as written down in docs/performance.md, or measured here.
+
+use crate::failure::Failure;
+use gantry_inference::{Detector, Device, Options, Selection};
+use serde::Serialize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Width of the pictures that the figures are for.
+const FIGURE_PIXELS: f64 = 1920.0 * 1080.0;
+/// How long the detector is measured.
+const MEASURED: Duration = Duration::from_secs(3);
+
+/// CPU ms of one core per frame of 1080p, by node kind, with traffic as in the shipped clips: a vehicle is nearly always in the picture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// Where they come from.
+    pub from: String,
+    /// By kind.
+    pub ms: Vec<(&'static str, f64)>,
+    /// CPU ms that any process takes per second, busy or not.
+    pub idle_ms: f64,
+    /// Memory of one process without its buffers, MB.
+    pub process_mb: f64,
+}
+
+impl Figures {
+    /// docs/performance.md: 2 cores of an AMD EPYC, 2026-11-27, one clip; `camera` from the live cameras there.
+    #[must_use]
+    pub fn written_down() -> Self {
+        Self {
+            from: "docs/performance.md (AMD EPYC, 2026-11-27)".to_owned(),
+            ms: vec![
+                ("camera", 0.9),
+                ("decode", 3.7),
+                ("resize", 0.69),
+                ("detect", 6.1),
+                ("track", 0.09),
+                ("crop", 0.46),
+                ("enhance", 0.4),
+                ("recognize", 4.28),
+                ("vote", 0.11),
+                ("store", 0.01),
+                ("preview", 0.05),
+            ],
+            idle_ms: 4.6,
+            // 617 MB of 13 processes, less the pools that they had touched.
+            process_mb: 36.0,
+        }
+    }
+
+    /// The same, with the decoder and the detector measured on this machine, and all else in the proportion of the two.
+    ///
+    /// # Errors
+    /// If the clip or the model cannot be used.
+    pub fn measured(clip: &Path, model: Option<&Path>) -> Result<Self, Failure> {
+        let mut figures = Self::written_down();
+        let report = gantry_media::probe(&clip.display().to_string()).map_err(|e| Failure::refused(e.to_string()))?;
+        let pixels = f64::from(report.width) * f64::from(report.height);
+        let cpu_s =
+            report.cpu_s_per_video_s.ok_or_else(|| Failure::refused(format!("{}: no frame rate to measure with", clip.display())))?;
+        let decode = 1000.0 * cpu_s / report.fps * FIGURE_PIXELS / pixels;
+        let (before, mut now) = (figures.of("decode"), decode);
+        let mut before_all = before;
+        let mut said = format!("measured here: decode {decode:.2} ms");
+        let detect = model.map(detector_ms).transpose()?;
+        if let Some(detect) = detect {
+            before_all += figures.of("detect");
+            now += detect;
+            said.push_str(&format!(", detect {detect:.2} ms"));
+        }
+        let factor = now / before_all;
+        for (kind, ms) in &mut figures.ms {
+            *ms = match *kind {
+                "decode" => decode,
+                "detect" => detect.unwrap_or(*ms * factor),
+                _ => *ms * factor,
+            };
+        }
+        figures.from = format!("{said}; the rest is {factor:.2} times docs/performance.md");
+        Ok(figures)
+    }
+
+    /// ms per frame of that kind; 0 for kinds that nobody measured.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> f64 {
+        self.ms.iter().find(|(name, _)| *name == kind).map_or(0.0, |(_, ms)| *ms)
+    }
+
+    /// Cores for `fps` frames per second of that size.
+    #[must_use]
+    pub fn cores(&self, kind: &str, fps: f64, (width, height): (u32, u32)) -> f64 {
+        // What comes before the model works on all pixels; the model has an input of one size, and plates are cut out.
+        let share = if matches!(kind, "camera" | "decode" | "resize") { f64::from(width) * f64::from(height) / FIGURE_PIXELS } else { 1.0 };
+        self.of(kind) * share * fps / 1000.0
+    }
+}
+
+/// CPU ms of one run of the detector on one thread.
+fn detector_ms(model: &Path) -> Result<f64, Failure> {
+    let options = Options { device: Device::Cpu, threads: 1, ..Options::default() };
+    let refused = |e: gantry_inference::ModelError| Failure::refused(e.to_string()).hint(e.hint());
+    let mut detector = Detector::open(model, &options).map_err(refused)?;
+    let (element, dims) = detector.picture();
+    let words = vec![0x5a5a_5a5a_5a5a_5a5a_u64; (dims.iter().product::<usize>() * element.size()).div_ceil(8)];
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let picture = &bytes[..dims.iter().product::<usize>() * element.size()];
+    let selection = Selection { wanted: vec![Some((0, 0.25)); detector.classes().len()], nms_iou: 0.5, max_detections: 64 };
+    detector.detect(picture, &selection).map_err(refused)?;
+    let mut times = Vec::new();
+    let began = Instant::now();
+    while times.len() < 10 || began.elapsed() < MEASURED {
+        let run = Instant::now();
+        detector.detect(picture, &selection).map_err(refused)?;
+        times.push(run.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    // A busy machine only ever makes a run longer.
+    Ok(times[times.len() / 4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_follows_rate_and_pixels_where_all_pixels_are_touched() {
+        let figures = Figures::written_down();
+        let cores = |kind, size| figures.cores(kind, 30.0, size);
+        assert!((cores("decode", (1920, 1080)) - 0.111).abs() < 1e-9);
+        assert!((cores("decode", (3840, 2160)) - 0.444).abs() < 1e-9);
+        assert!((cores("detect", (3840, 2160)) - 0.183).abs() < 1e-9);
+        assert_eq!(cores("my_node", (1920, 1080)), 0.0);
+    }
+}
