@@ -14,8 +14,10 @@ const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
 /// compiled again for it.
 const OUTSIDE_RUST: &str = "examples/outside-rust/Cargo.toml";
 /// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
-/// GStreamer's RTSP server for the tests of cameras, librdkafka for `kafka_sink`, mosquitto and openssl for the tests of `mqtt_sink`.
+/// GStreamer's RTSP server for the tests of cameras, Chromium for that of the page, librdkafka for `kafka_sink`, mosquitto and openssl for the tests
+/// of `mqtt_sink`.
 const PACKAGES: &[&str] = &[
+    "chromium",
     "clang",
     "ffmpeg",
     "g++",

@@ -3,6 +3,7 @@
 //! Every process of a run inherits the variable [`MARK_ENV`], so that a test finds its own processes and no other test's, whoever
 //! started or adopted them. The tests need `target/release` built and `cargo xtask setup` done; `cargo xtask test` does both.
 
+mod browser;
 mod files;
 mod processes;
 mod readings;
@@ -10,6 +11,7 @@ mod run;
 mod schedules;
 mod written;
 
+pub use browser::{Browser, Page};
 pub use files::{clip, odd_inputs, program, root, unreliable_graph};
 pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
