@@ -94,6 +94,12 @@ fn two_variants_differ_in_exactly_what_their_runs_differ_in() {
     assert_eq!((&found["b"], &found["readings_b"]), (&"graphs/read.yml with crop.MIN_TRACK_FRAMES=1000".into(), &0.into()));
     assert_eq!((found["lost"].as_u64(), found["agreed"].as_u64()), (found["readings_a"].as_u64(), Some(0)));
     assert!(found["differences"].as_array().unwrap().iter().all(|d| d["effect"] == "worse"), "{found}");
+
+    // The node of another graph in its place: the same as that graph.
+    let done = compare(&sandbox, &["graphs/read.yml", "--replace", "vote=graphs/experiments/voting_best_frame.yml", "--quiet"]);
+    done.assert_code(0);
+    let found = findings(&sandbox);
+    assert_eq!((found["changed"].as_u64(), &found["differences"][0]["b"]), (Some(1), &"CFN9O".into()), "{found}");
     sandbox.assert_nothing_left();
 }
 

@@ -28,7 +28,7 @@ const PAGE: &str = "comparison.html";
 pub struct CompareArgs {
     /// A: a graph file, or the folder of a run that is over.
     a: PathBuf,
-    /// B: the same. Default: the graph of A, with what `--set` changes.
+    /// B: the same. Default: the graph of A, with what `--set` and `--replace` change.
     b: Option<PathBuf>,
     /// What both read: a recording (or video files); may be repeated.
     #[arg(long, value_name = "MCAP")]
@@ -42,6 +42,12 @@ pub struct CompareArgs {
     /// Parameter of a node in A and B.
     #[arg(long, value_name = "NODE.NAME=VALUE")]
     set_both: Vec<String>,
+    /// Another program for a node of B, e.g. `vote=path/to/program`, or the node of another graph, `vote=other.yml`; may be repeated.
+    #[arg(long, alias = "replace-b", value_name = "NODE=NEW")]
+    replace: Vec<String>,
+    /// Another program for a node of A.
+    #[arg(long, value_name = "NODE=NEW")]
+    replace_a: Vec<String>,
     /// Truth files (`NAME.truth.json`, the camera is `NAME`) or folders of them: adds what is right.
     #[arg(long, value_name = "FILE|FOLDER")]
     truth: Vec<PathBuf>,
@@ -174,8 +180,8 @@ fn saved(kept: &Kept, a: &Run, b: &Run, findings: &Findings) -> Result<String, F
 
 fn variants(args: &CompareArgs) -> Result<(Variant, Variant), Failure> {
     let with_both = |own: &[String]| args.set_both.iter().chain(own).cloned().collect::<Vec<String>>();
-    let a = Variant::of("A", &args.a, with_both(&args.set_a))?;
-    let b = Variant::of("B", args.b.as_ref().unwrap_or(&args.a), with_both(&args.set))?;
+    let a = Variant::of("A", &args.a, with_both(&args.set_a), args.replace_a.clone())?;
+    let b = Variant::of("B", args.b.as_ref().unwrap_or(&args.a), with_both(&args.set), args.replace.clone())?;
     differ(&a, &b, args.b.is_some())?;
     let to_run = [&a, &b].iter().any(|v| matches!(v.base, Base::Graph(_)));
     if to_run && args.recording.is_empty() {
@@ -221,6 +227,7 @@ fn run_both(args: &CompareArgs, variants: &[(&Variant, &PathBuf)]) -> Result<(),
             out: folder.join(READINGS),
             graph: Some(graph.clone()),
             set: variant.set.clone(),
+            replace: variant.replace.clone(),
             ..ReadArgs::default()
         };
         match plan(&read) {
