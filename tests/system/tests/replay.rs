@@ -51,7 +51,8 @@ fn a_replay_whose_nodes_are_killed_begins_anew_and_gives_the_same_bytes() {
     let sandbox = Sandbox::new();
     let recorded = record(&sandbox);
     let mut command = sandbox.gantry(["replay"]);
-    command.arg(sandbox.path("run.mcap")).arg("--out").arg(sandbox.path("run.jsonl"));
+    // At half the speed of the cameras, so that there is time to kill: statistics come once a second.
+    command.arg(sandbox.path("run.mcap")).args(["--speed", "0.5", "--out"]).arg(sandbox.path("run.jsonl"));
     let mut run = sandbox.start(command);
     for name in ["detect", "vote"] {
         let frames = |s: &Sandbox| {
