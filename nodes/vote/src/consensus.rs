@@ -2,10 +2,11 @@
 
 use crate::alignment::{Column, Network, edit_distance};
 use crate::read::{Read, is_original};
-use crate::syntax::Syntaxes;
+use crate::syntax::{Fitted, Syntaxes};
 use gantry_messages::Vote;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// What is voted on.
@@ -98,104 +99,154 @@ const POOR_ALIGNMENT: f64 = 0.5;
 /// all texts, times the same factor. [`Rule::BestFrame`] takes the heaviest read with that read's confidence. Look-alikes are
 /// fitted for both as above.
 pub fn consensus(reads: &[Read], options: &Options) -> Option<Consensus> {
-    let mut voters = weighed(reads, options);
-    if voters.is_empty() {
-        return None;
-    }
-    let mut by_text: BTreeMap<&str, f64> = BTreeMap::new();
-    for v in &voters {
-        *by_text.entry(&v.text).or_insert(0.0) += v.weight;
-    }
-    let total: f64 = by_text.values().sum();
-    let g = 1.0 + total.min(SHARPEST);
-    let plate = |text: &str| (options.min_length..=options.max_length).contains(&text.len());
-    let whole = by_text.iter().filter(|(t, _)| plate(t)).map(|(t, w)| ((*t).to_owned(), *w)).reduce(|a, b| if b.1 > a.1 { b } else { a });
-    let of_text: BTreeMap<String, f64> = by_text.iter().map(|(t, w)| ((*t).to_owned(), *w)).collect();
-    let weight_of = |v: &Voter<'_>| of_text.get(&v.text).copied().unwrap_or(0.0);
-    voters.sort_by(|a, b| {
-        weight_of(b)
-            .total_cmp(&weight_of(a))
-            .then(a.text.cmp(&b.text))
-            .then(b.weight.total_cmp(&a.weight))
-            .then(a.read.frame.cmp(&b.read.frame))
-            .then(a.read.variant.cmp(&b.read.variant))
-    });
-
-    let (network, cost) = aligned(voters.iter());
-    let mut columns: Vec<&Column> = network.columns.iter().filter(|c| c.gap < 0.5 * network.weight).collect();
-    let mut text: String = columns.iter().map(|c| c.best().0).collect();
-    let mut agreement: f64 = columns.iter().map(|c| sharpened(c, g)).product();
-    // Positions that were voted out by a narrow margin are doubts about the length.
-    agreement *= network.columns.iter().filter(|c| c.gap >= 0.5 * network.weight).map(|c| sharpened_for(c.gap, c, g)).product::<f64>();
-
-    let (narrow, chosen_only);
-    let mut whole_string = false;
-    if let Some((favourite, weight)) = whole {
-        let nobody_read_it = !of_text.contains_key(&text);
-        let share = weight / total;
-        if favourite != text && (!plate(&text) || (nobody_read_it && share >= 0.5) || (cost > POOR_ALIGNMENT && share >= 0.3)) {
-            // Only the reads that nearly say so may speak on its characters.
-            narrow = aligned(voters.iter().filter(|v| v.text.len() == favourite.len() && edit_distance(&v.text, &favourite) <= 1)).0;
-            if narrow.columns.len() == favourite.len() {
-                columns = narrow.columns.iter().collect();
-                agreement = columns.iter().zip(favourite.chars()).map(|(c, own)| sharpened_for(c.of(own), c, g)).product::<f64>()
-                    * (narrow.weight / total);
-                text = favourite;
-                whole_string = true;
-            }
-        }
-    }
-    let mut certainty = agreement * total / (total + DOUBT);
-    if options.rule != Rule::Characters {
-        let (chosen, sure) = match options.rule {
-            Rule::BestFrame => best_read(&voters, plate).map(|v| (v.text.clone(), f64::from(v.read.confidence)))?,
-            _ => heaviest_text(&of_text, plate, g).map(|(text, share)| (text, share * total / (total + DOUBT)))?,
-        };
-        // Only what says so may speak on its look-alikes.
-        chosen_only = aligned(voters.iter().filter(|v| v.text == chosen)).0;
-        columns = chosen_only.columns.iter().collect();
-        (text, certainty, whole_string) = (chosen, sure, true);
-    }
-    if !plate(&text) {
+    let ballot = Ballot::of(reads, options)?;
+    let decision = match options.rule {
+        Rule::Characters => ballot.by_character(),
+        Rule::WholeString => ballot.by_whole_string()?,
+        Rule::BestFrame => ballot.by_best_frame()?,
+    };
+    if !ballot.is_plate(&decision.text) {
         return None;
     }
     let fitted = match &options.syntaxes {
-        Some(table) => table.fit(&text, &columns),
-        None => crate::syntax::Fitted { text, syntax: String::new() },
+        Some(table) => table.fit(&decision.text, &decision.columns),
+        None => Fitted { text: decision.text, syntax: String::new() },
     };
-    let confidence = certainty.clamp(0.0, 1.0) as f32;
-    let mut frames: Vec<u64> = voters.iter().map(|v| v.read.frame).collect();
-    frames.sort_unstable();
-    frames.dedup();
     Some(Consensus {
         text: fitted.text,
-        confidence,
+        confidence: decision.certainty.clamp(0.0, 1.0) as f32,
         syntax: fitted.syntax,
-        votes: votes(&voters),
-        frames_read: frames.len() as u32,
-        reads: voters.len() as u32,
-        whole_string,
+        votes: votes(&ballot.voters),
+        frames_read: ballot.frames(),
+        reads: ballot.voters.len() as u32,
+        whole_string: decision.whole_string,
     })
 }
 
-/// The text with the most weight among those that may be plates, and its sharpened share of all weight; the first in the
-/// alphabet among equals.
-fn heaviest_text(of_text: &BTreeMap<String, f64>, plate: impl Fn(&str) -> bool, g: f64) -> Option<(String, f64)> {
-    let all: f64 = of_text.values().map(|m| m.powf(g)).sum();
-    let best = of_text.iter().filter(|(t, _)| plate(t)).reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-    Some((best.0.clone(), best.1.powf(g) / all))
+/// What a rule says.
+struct Decision {
+    text: String,
+    /// Masses of each of its characters.
+    columns: Vec<Column>,
+    certainty: f64,
+    whole_string: bool,
 }
 
-/// The heaviest read that may be a plate; the first of its frame and text among equals.
-fn best_read<'v, 'a>(voters: &'v [Voter<'a>], plate: impl Fn(&str) -> bool) -> Option<&'v Voter<'a>> {
-    let before = |a: &Voter<'_>, b: &Voter<'_>| {
-        b.alone
-            .total_cmp(&a.alone)
-            .then(a.read.frame.cmp(&b.read.frame))
-            .then(a.text.cmp(&b.text))
-            .then(a.read.variant.cmp(&b.read.variant))
-    };
-    voters.iter().filter(|v| plate(&v.text)).min_by(|a, b| before(a, b))
+/// All voters, those of the heaviest text first.
+struct Ballot<'a> {
+    voters: Vec<Voter<'a>>,
+    by_text: BTreeMap<String, f64>,
+    total: f64,
+    /// How sharply masses are told apart, see [`consensus`].
+    g: f64,
+    lengths: RangeInclusive<usize>,
+}
+
+impl<'a> Ballot<'a> {
+    fn of(reads: &'a [Read], options: &Options) -> Option<Self> {
+        let mut voters = weighed(reads, options);
+        if voters.is_empty() {
+            return None;
+        }
+        let mut by_text: BTreeMap<String, f64> = BTreeMap::new();
+        for v in &voters {
+            match by_text.get_mut(&v.text) {
+                Some(weight) => *weight += v.weight,
+                None => drop(by_text.insert(v.text.clone(), v.weight)),
+            }
+        }
+        let weight_of = |v: &Voter<'_>| by_text.get(&v.text).copied().unwrap_or(0.0);
+        voters.sort_by(|a, b| {
+            weight_of(b)
+                .total_cmp(&weight_of(a))
+                .then(a.text.cmp(&b.text))
+                .then(b.weight.total_cmp(&a.weight))
+                .then(a.read.frame.cmp(&b.read.frame))
+                .then(a.read.variant.cmp(&b.read.variant))
+        });
+        let total: f64 = by_text.values().sum();
+        Some(Self { voters, by_text, total, g: 1.0 + total.min(SHARPEST), lengths: options.min_length..=options.max_length })
+    }
+
+    fn is_plate(&self, text: &str) -> bool {
+        self.lengths.contains(&text.len())
+    }
+
+    /// What is left of `agreement` where few frames stand for it.
+    fn proven(&self, agreement: f64) -> f64 {
+        agreement * self.total / (self.total + DOUBT)
+    }
+
+    fn frames(&self) -> u32 {
+        let mut frames: Vec<u64> = self.voters.iter().map(|v| v.read.frame).collect();
+        frames.sort_unstable();
+        frames.dedup();
+        frames.len() as u32
+    }
+
+    /// The text with the most weight among those that may be plates; the first in the alphabet among equals.
+    fn favourite(&self) -> Option<(&str, f64)> {
+        let plates = self.by_text.iter().filter(|(t, _)| self.is_plate(t)).map(|(t, w)| (&**t, *w));
+        plates.reduce(|a, b| if b.1 > a.1 { b } else { a })
+    }
+
+    fn by_character(&self) -> Decision {
+        let (network, cost) = aligned(self.voters.iter());
+        let weight = network.weight;
+        let (columns, gaps): (Vec<Column>, Vec<Column>) = network.columns.into_iter().partition(|c| c.gap < 0.5 * weight);
+        let text: String = columns.iter().map(|c| c.best().0).collect();
+        if let Some(decision) = self.by_favourite_instead(&text, cost) {
+            return decision;
+        }
+        let agreement: f64 = columns.iter().map(|c| sharpened(c, self.g)).product();
+        // Positions that were voted out by a narrow margin are doubts about the length.
+        let certainty = self.proven(agreement * gaps.iter().map(|c| sharpened_for(c.gap, c, self.g)).product::<f64>());
+        Decision { text, columns, certainty, whole_string: false }
+    }
+
+    /// The favourite, where the characters made `text`, at that cost of alignment, and it is the better one.
+    fn by_favourite_instead(&self, text: &str, cost: f64) -> Option<Decision> {
+        let (favourite, weight) = self.favourite()?;
+        let share = weight / self.total;
+        let nobody_read_it = !self.by_text.contains_key(text);
+        if favourite == text || (self.is_plate(text) && !(nobody_read_it && share >= 0.5) && !(cost > POOR_ALIGNMENT && share >= 0.3)) {
+            return None;
+        }
+        // Only the reads that nearly say so may speak on its characters.
+        let near = |v: &&Voter<'_>| v.text.len() == favourite.len() && edit_distance(&v.text, favourite) <= 1;
+        let Network { columns, weight, .. } = aligned(self.voters.iter().filter(near)).0;
+        if columns.len() != favourite.len() {
+            return None;
+        }
+        let agreement = columns.iter().zip(favourite.chars()).map(|(c, own)| sharpened_for(c.of(own), c, self.g)).product::<f64>();
+        let certainty = self.proven(agreement * (weight / self.total));
+        Some(Decision { text: favourite.to_owned(), columns, certainty, whole_string: true })
+    }
+
+    fn by_whole_string(&self) -> Option<Decision> {
+        let (text, mass) = self.favourite()?;
+        let all: f64 = self.by_text.values().map(|m| m.powf(self.g)).sum();
+        Some(self.chosen(text, self.proven(mass.powf(self.g) / all)))
+    }
+
+    /// The heaviest read that may be a plate; the first of its frame and text among equals.
+    fn by_best_frame(&self) -> Option<Decision> {
+        let before = |a: &Voter<'_>, b: &Voter<'_>| {
+            b.alone
+                .total_cmp(&a.alone)
+                .then(a.read.frame.cmp(&b.read.frame))
+                .then(a.text.cmp(&b.text))
+                .then(a.read.variant.cmp(&b.read.variant))
+        };
+        let best = self.voters.iter().filter(|v| self.is_plate(&v.text)).min_by(|a, b| before(a, b))?;
+        Some(self.chosen(&best.text, f64::from(best.read.confidence)))
+    }
+
+    /// A text by its own; only what says so may speak on its look-alikes.
+    fn chosen(&self, text: &str, certainty: f64) -> Decision {
+        let columns = aligned(self.voters.iter().filter(|v| v.text == text)).0.columns;
+        Decision { text: text.to_owned(), columns, certainty, whole_string: true }
+    }
 }
 
 struct Voter<'a> {

@@ -148,7 +148,7 @@ impl Syntaxes {
     }
 
     /// Decides look-alikes in the text `read`, whose characters were voted for in `columns` (same length).
-    pub fn fit(&self, read: &str, columns: &[&Column]) -> Fitted {
+    pub fn fit(&self, read: &str, columns: &[Column]) -> Fitted {
         let characters: Vec<char> = read.chars().collect();
         let mut best = (self.unknown_cost, Fitted { text: read.to_owned(), syntax: String::new() });
         // First the text as it stands, so that it wins over an exchange of the same cost.
@@ -167,7 +167,7 @@ impl Syntaxes {
     }
 
     /// The cheapest way to make the characters fit the pattern, and its cost.
-    fn forced(&self, characters: &[char], pattern: &[u8], columns: &[&Column], exchange: bool) -> Option<(String, f64)> {
+    fn forced(&self, characters: &[char], pattern: &[u8], columns: &[Column], exchange: bool) -> Option<(String, f64)> {
         let mut text = String::with_capacity(characters.len());
         let mut cost = 0.0;
         for (i, (&c, &wanted)) in characters.iter().zip(pattern).enumerate() {
@@ -217,8 +217,7 @@ mod tests {
     }
 
     fn fit(text: &str, ties: &[(usize, char, f64)]) -> Fitted {
-        let c = voted(text, ties);
-        Syntaxes::built_in().fit(text, &c.iter().collect::<Vec<_>>())
+        Syntaxes::built_in().fit(text, &voted(text, ties))
     }
 
     #[test]
