@@ -42,6 +42,17 @@ pub(crate) struct Chunks {
     done: bool,
 }
 
+/// What lies between two chunks, or behind the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    /// Whole records of known kinds.
+    Records,
+    /// Such records, and the magic that closes a file.
+    End,
+    /// Something else.
+    Unknown,
+}
+
 /// A chunk header whose sizes agree.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -79,12 +90,15 @@ impl Chunks {
         let from = self.at;
         let place = self.find(from)?;
         let to = place.map_or(self.len, |p| p.offset);
-        let clean = self.is_clean(from, to, place.is_none())?;
         self.waiting = place;
         self.done = place.is_none();
-        if !clean {
-            let why = if self.done { "the file ends before its end was written" } else { "no chunk can be recognised there" };
-            return Ok(Some(Found::Damage { offset: from, bytes: to.saturating_sub(from), why: why.to_owned() }));
+        let between = self.between(from, to)?;
+        let damage = |offset, why: &str| Ok(Some(Found::Damage { offset, bytes: to.saturating_sub(offset), why: why.to_owned() }));
+        match (between, self.done) {
+            (Between::Records, false) | (Between::End, true) => {}
+            (Between::Records, true) => return damage(to, "the file ends without having been closed"),
+            (_, true) => return damage(from, "the file ends in the middle of a record"),
+            (_, false) => return damage(from, "no chunk can be recognised there"),
         }
         match self.waiting.take() {
             Some(place) => self.open(place).map(Some),
@@ -148,16 +162,18 @@ impl Chunks {
         Ok(header(offset, &bytes))
     }
 
-    /// Whether whole records of known kinds fill `from..to`, and the file ends there as it should if this is its end.
-    fn is_clean(&self, from: u64, to: u64, is_end: bool) -> io::Result<bool> {
-        let magic = if is_end { MAGIC.len() as u64 } else { 0 };
-        if to < from + magic || to - from > MAX_RECORD_BYTES {
-            return Ok(false);
+    /// What fills `from..to`, where no chunk begins.
+    fn between(&self, from: u64, to: u64) -> io::Result<Between> {
+        if to < from || to - from > MAX_RECORD_BYTES {
+            return Ok(Between::Unknown);
         }
         let mut bytes = vec![0; (to - from) as usize];
         self.file.read_exact_at(&mut bytes, from)?;
-        let (records, tail) = bytes.split_at(bytes.len() - magic as usize);
-        Ok(each_record(records, |_, _| {}) && (tail.is_empty() || tail == MAGIC))
+        let (records, whole) = match bytes.strip_suffix(&MAGIC) {
+            Some(records) => (records, Between::End),
+            None => (&bytes[..], Between::Records),
+        };
+        Ok(if each_record(records, |_, _| {}) { whole } else { Between::Unknown })
     }
 
     /// Calls `each` with the records before the first chunk, as far as they are whole.

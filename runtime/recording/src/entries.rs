@@ -30,7 +30,7 @@ pub struct Lost {
     pub file: PathBuf,
     /// Where they begin.
     pub offset: u64,
-    /// How many there are.
+    /// How many there are; 0 where a file ends without having been closed, so that more may have been meant to come.
     pub bytes: u64,
     /// Why.
     pub why: String,
@@ -38,7 +38,11 @@ pub struct Lost {
 
 impl std::fmt::Display for Lost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: bytes {} to {}: {}", self.file.display(), self.offset, self.offset + self.bytes, self.why)
+        let (file, from) = (self.file.display(), self.offset);
+        match self.bytes {
+            0 => write!(f, "{file}: byte {from}: {}", self.why),
+            bytes => write!(f, "{file}: bytes {from} to {}: {}", from + bytes, self.why),
+        }
     }
 }
 

@@ -132,3 +132,29 @@ fn other_files_are_refused_with_what_they_begin_with() {
     }
     assert!(matches!(Recording::open(&dir.path().join("b.mcap")), Err(OpenError::Read { .. })));
 }
+
+#[test]
+fn a_file_that_ends_between_two_records_has_lost_no_byte_and_says_that_it_was_not_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.mcap");
+    record(&path, FRAMES, u64::MAX);
+    let whole = std::fs::read(&path).unwrap();
+    // Behind the magic every record has its opcode and its length.
+    let mut ends = vec![];
+    let mut at = 8;
+    while let Some(length) = whole.get(at + 1..at + 9) {
+        at += 9 + u64::from_le_bytes(length.try_into().unwrap()) as usize;
+        ends.push(at);
+        if at + 8 >= whole.len() {
+            break;
+        }
+    }
+    assert_eq!(*ends.last().unwrap(), whole.len() - 8, "records end where the last magic begins");
+    for end in ends {
+        std::fs::write(&path, &whole[..end]).unwrap();
+        let survey = Recording::open(&path).unwrap().survey().unwrap();
+        let lost: Vec<(u64, u64, &str)> = survey.lost.iter().map(|l| (l.offset, l.bytes, l.why.as_str())).collect();
+        assert_eq!(lost, [(end as u64, 0, "the file ends without having been closed")]);
+        assert!(!survey.is_complete());
+    }
+}
