@@ -7,10 +7,9 @@
 //! Everything goes through one stream. Input and output stay at their addresses, so the work of a run can be recorded as a CUDA graph.
 #![allow(unsafe_code)]
 
-use crate::on_device::{card, driver, fetch};
+use crate::card_session::{CardSession, card, driver};
 use crate::picture::Fit;
-use crate::provider::OnCard;
-use crate::{Bound, Device, ElementType, ImageInput, ImageOrder, Model, ModelError, ModelInfo, Options, Reader, TextRead};
+use crate::{ElementType, ImageInput, ImageOrder, ModelError, ModelInfo, Options, Reader, TextRead};
 use gantry_cuda::{DeviceMemory, DeviceSliceMut, Stream};
 use gantry_kernels::{DeviceGrey, DeviceGreyMut, KernelError, Kernels, LevelFormat, Queue, Room};
 use std::path::Path;
@@ -98,65 +97,47 @@ fn fit(
 /// A reader that is ready to run on a card.
 #[derive(Debug)]
 pub struct DeviceReader {
-    // The order is the order of dropping: outputs, session, then the stream that the session works on.
-    bound: Bound,
-    model: Model,
+    session: CardSession,
     /// Opened on the CPU: what the model says about itself and how its output is to be read.
     described: Reader,
-    output: usize,
-    batch: usize,
     input: DeviceMemory,
     inputs: ReaderInput,
-    queue: Queue,
 }
 
 impl DeviceReader {
-    /// Opens the reader on the card of `kernels`. `options.device` is [`Device::Cuda`] or [`Device::Tensorrt`]; runs have `options.gpu_batch` pictures
+    /// Opens the reader on the card of `kernels`. `options.device` is [`Device::Cuda`](crate::Device::Cuda) or [`Device::Tensorrt`](crate::Device::Tensorrt); runs have `options.gpu_batch` pictures
     /// where the model leaves that open.
     ///
     /// # Errors
     /// As [`Reader::open`]; [`ModelError::Device`] for another device; [`ModelError::Card`] if the card has no memory.
     pub fn open(path: &Path, options: &Options, kernels: &Kernels) -> Result<Self, ModelError> {
-        if !matches!(options.device, Device::Cuda | Device::Tensorrt) {
-            let reason = "pictures in a card's memory need `cuda` or `tensorrt`".to_owned();
-            return Err(ModelError::Device { path: path.to_owned(), device: options.device, reason });
-        }
-        let described = Reader::open(path, &Options { device: Device::Cpu, ..options.clone() })?;
-        let image = described.info().image;
-        let batch = image.batch.unwrap_or_else(|| options.gpu_batch.max(1));
-        let queue = Queue::new(kernels).map_err(|e| card(path, &e))?;
-        let options = Options { gpu: kernels.context().device().index(), ..options.clone() };
-        let name = described.info().input.name.clone();
-        let shape = image.batch.is_none().then(|| (name.as_str(), image.dims(batch)));
-        let on_card = OnCard { stream: Some(queue.stream().address()), graph: options.cuda_graph };
-        let (model, _) = Model::open_on_card(path, &options, on_card, shape)?;
-        let (output, shapes) = described.outputs(batch);
-        let bound = model.bind(batch, &shapes)?;
+        let described = Reader::open(path, &CardSession::description(path, options)?)?;
+        let session = CardSession::open(path, options, kernels, described.info(), |batch| described.outputs(batch))?;
         let inputs = ReaderInput::of(&described);
-        let bytes = batch * inputs.picture_len();
+        let bytes = session.batch * inputs.picture_len();
         let no_memory = |e: gantry_cuda::CudaError| driver(path, "no memory for a batch", &e);
         let input = DeviceMemory::create_private(kernels.context(), bytes).map_err(no_memory)?;
         // Places without a picture are black, and stay what was there last.
-        input.slice_mut(0, bytes).and_then(|mut all| queue.stream().fill(&mut all, 0)).map_err(no_memory)?;
-        Ok(Self { bound, model, described, output, batch, input, inputs, queue })
+        input.slice_mut(0, bytes).and_then(|mut all| session.queue.stream().fill(&mut all, 0)).map_err(no_memory)?;
+        Ok(Self { session, described, input, inputs })
     }
 
     /// What the model says about itself; its device is where it runs.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
-        self.model.info()
+        self.session.model.info()
     }
 
     /// Pictures in one run.
     #[must_use]
     pub fn batch(&self) -> usize {
-        self.batch
+        self.session.batch
     }
 
     /// The stream of all work: pictures must be complete on it, or done, before [`DeviceReader::read`].
     #[must_use]
     pub fn stream(&self) -> &Stream {
-        self.queue.stream()
+        self.session.queue.stream()
     }
 
     /// Reads all pictures, [`DeviceReader::batch`] in each run. They are not read any more when this returns.
@@ -166,18 +147,16 @@ impl DeviceReader {
     /// # Errors
     /// [`ModelError::Run`], [`ModelError::Card`].
     pub fn read(&mut self, pictures: &[DeviceGrey<'_>], top_k: usize) -> Result<Vec<TextRead>, ModelError> {
-        let path = self.model.info().path.clone();
+        let path = self.session.model.info().path.clone();
         let mut reads = Vec::with_capacity(pictures.len());
-        for chunk in pictures.chunks(self.batch) {
+        for chunk in pictures.chunks(self.session.batch) {
             let not_brought = |e: gantry_cuda::CudaError| driver(&path, "pictures were not brought to their places", &e);
-            let mut input = self.input.slice_mut(0, self.batch * self.inputs.picture_len()).map_err(not_brought)?;
-            self.inputs.fill(&mut self.queue, chunk, &mut input).map_err(|e| card(&path, &e))?;
+            let mut input = self.input.slice_mut(0, self.session.batch * self.inputs.picture_len()).map_err(not_brought)?;
+            self.inputs.fill(&mut self.session.queue, chunk, &mut input).map_err(|e| card(&path, &e))?;
             // SAFETY: a whole batch in memory of the session's card, from an allocation that starts at a multiple of 256; only this stream writes it.
-            unsafe { self.model.run_bound(&self.bound, input.address()) }?;
-            let output = self.bound.outputs()[self.output].clone();
-            // SAFETY: the output lives as long as `bound` and was written by a run that is done.
-            let numbers = unsafe { fetch(self.queue.stream(), &output) }.map_err(|e| driver(&path, "the output was not fetched", &e))?;
-            self.described.texts(&numbers, self.batch, chunk.len(), top_k, &mut reads);
+            let output = unsafe { self.session.run(input.address()) }?;
+            let numbers = self.session.fetch(&output)?;
+            self.described.texts(&numbers, self.session.batch, chunk.len(), top_k, &mut reads);
         }
         Ok(reads)
     }

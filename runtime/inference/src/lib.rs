@@ -11,6 +11,7 @@
 
 mod aligned;
 mod bound;
+mod card_session;
 mod detector;
 mod device_reader;
 mod error;
