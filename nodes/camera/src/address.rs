@@ -1,6 +1,6 @@
 //! Where a source is, and the user name and password that open it, which nobody else gets to see.
 
-use gantry_credentials::{Credentials, user_and_password};
+use gantry_credentials::{Credentials, has_credentials, user_and_password};
 use gantry_media::{device_path, redact};
 use gantry_node::Fault;
 
@@ -25,11 +25,7 @@ impl Address {
     pub fn new(source: &str, credentials_file: Option<&str>, credentials_env: Option<&str>) -> Result<Self, Fault> {
         let credentials = user_and_password(credentials_file, credentials_env).map_err(|e| {
             let hint = e.hint();
-            let fault = Fault::from(e);
-            match hint {
-                Some(hint) => fault.hint(hint),
-                None => fault,
-            }
+            Fault::from(e).maybe_hint(hint)
         })?;
         let full = match &credentials {
             Some(credentials) => with_credentials(source, credentials)?,
@@ -65,24 +61,10 @@ impl Address {
 
 fn with_credentials(source: &str, credentials: &Credentials) -> Result<String, Fault> {
     let fault = |what: &str| Fault::new(format!("`{}`: {what}", redact(source)));
-    let (scheme, rest) = source.split_once("://").ok_or_else(|| fault("a file needs no credentials"))?;
-    if rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')) {
+    if has_credentials(source) {
         return Err(fault("the address has credentials of its own").hint("write the address without `user:password@`"));
     }
-    Ok(format!("{scheme}://{}:{}@{rest}", escape(&credentials.user), escape(credentials.password.reveal())))
-}
-
-/// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1), which FFmpeg undoes before it uses it.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    credentials.in_address(source).ok_or_else(|| fault("a file needs no credentials"))
 }
 
 #[cfg(test)]

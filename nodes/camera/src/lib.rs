@@ -364,9 +364,5 @@ pub(crate) fn describe(row: &mut PacketRow, info: &StreamInfo) {
 
 pub(crate) fn media_fault(error: gantry_media::MediaError) -> Fault {
     let hint = error.hint();
-    let fault = Fault::from(error);
-    match hint {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
+    Fault::from(error).maybe_hint(hint)
 }

@@ -458,9 +458,5 @@ fn count(out: &mut Outputs, new: DecodeStats) {
 
 pub(crate) fn media_fault(error: MediaError) -> Fault {
     let hint = error.hint();
-    let fault = Fault::from(error);
-    match hint {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
+    Fault::from(error).maybe_hint(hint)
 }

@@ -26,36 +26,21 @@ pub use brokers::Brokers;
 pub use contract::CONTRACT;
 
 use gantry_contract::Contract;
-use gantry_credentials::{CredentialsError, user_and_password};
 use gantry_node::{Context, Fault};
-use gantry_sink::{SinkConfig, SinkNode};
+use gantry_sink::{SinkConfig, SinkNode, SinkParams};
 use rdkafka::ClientConfig;
 use serde::Deserialize;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Parameters, see the contract.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract describes each of them")]
 pub struct Params {
     pub brokers: String,
     pub topic: String,
     pub security: String,
     pub mechanism: String,
-    #[serde(default)]
-    pub credentials_file: Option<String>,
-    #[serde(default)]
-    pub credentials_env: Option<String>,
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    pub timeout_ms: u64,
-    pub retry_ms: u64,
-    pub spool_dir: PathBuf,
-    pub spool_mb: u64,
-    pub when_full: String,
-    pub evidence: bool,
-    pub finish_ms: u64,
+    #[serde(flatten)]
+    pub sink: SinkParams,
 }
 
 /// This kind of sink.
@@ -68,10 +53,8 @@ impl SinkNode for Kafka {
 
     fn open(params: Params, _context: &Context) -> Result<(SinkConfig, Brokers), Fault> {
         let config = client_config(&params)?;
-        let brokers = Brokers::new(config, &params.topic, Duration::from_millis(params.timeout_ms))?;
-        let config =
-            SinkConfig::new(params.spool_dir, params.spool_mb, &params.when_full, params.retry_ms, params.finish_ms, params.evidence);
-        Ok((config, brokers))
+        let brokers = Brokers::new(config, &params.topic, params.sink.timeout())?;
+        Ok((params.sink.config(), brokers))
     }
 }
 
@@ -89,16 +72,11 @@ fn client_config(params: &Params) -> Result<ClientConfig, Fault> {
         // The spool is what lasts: here nothing is given up before the sink does it.
         .set("message.timeout.ms", "0")
         .set("reconnect.backoff.ms", "100")
-        .set("reconnect.backoff.max.ms", params.retry_ms.clamp(100, 10_000).to_string());
-    if let Some(path) = &params.ca_file {
+        .set("reconnect.backoff.max.ms", params.sink.retry_ms.clamp(100, 10_000).to_string());
+    if let Some(path) = &params.sink.ca_file {
         config.set("ssl.ca.location", path.to_string_lossy());
     }
-    let credentials = user_and_password(params.credentials_file.as_deref(), params.credentials_env.as_deref());
-    let credentials = credentials.map_err(|error: CredentialsError| match error.hint() {
-        Some(hint) => Fault::from(error).hint(hint),
-        None => Fault::from(error),
-    })?;
-    match (credentials, params.security.starts_with("sasl_")) {
+    match (params.sink.user_and_password()?, params.security.starts_with("sasl_")) {
         (Some(credentials), true) => {
             config
                 .set("sasl.mechanism", &params.mechanism)

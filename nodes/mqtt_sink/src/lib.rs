@@ -29,35 +29,20 @@ pub use contract::CONTRACT;
 
 use address::Address;
 use gantry_contract::Contract;
-use gantry_credentials::{CredentialsError, user_and_password};
 use gantry_node::{Context, Fault};
-use gantry_sink::{SinkConfig, SinkNode};
+use gantry_sink::{SinkConfig, SinkNode, SinkParams};
 use serde::Deserialize;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Parameters, see the contract.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract describes each of them")]
 pub struct Params {
     pub broker: String,
     pub topic: String,
     #[serde(default)]
     pub client_id: Option<String>,
-    #[serde(default)]
-    pub credentials_file: Option<String>,
-    #[serde(default)]
-    pub credentials_env: Option<String>,
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    pub timeout_ms: u64,
-    pub retry_ms: u64,
-    pub spool_dir: PathBuf,
-    pub spool_mb: u64,
-    pub when_full: String,
-    pub evidence: bool,
-    pub finish_ms: u64,
+    #[serde(flatten)]
+    pub sink: SinkParams,
 }
 
 /// This kind of sink.
@@ -73,21 +58,14 @@ impl SinkNode for Mqtt {
         if params.topic.contains(['+', '#', '\0']) || params.topic.starts_with('$') {
             return Err(Fault::new("`TOPIC` has a wildcard in it, or begins with `$`").hint("write a plain topic, as `site/gate`"));
         }
-        let credentials = user_and_password(params.credentials_file.as_deref(), params.credentials_env.as_deref());
-        let credentials = credentials.map_err(|error: CredentialsError| match error.hint() {
-            Some(hint) => Fault::from(error).hint(hint),
-            None => Fault::from(error),
-        })?;
-        let tls = if address.tls { Some(tls::config(params.ca_file.as_deref())?) } else { None };
-        if params.ca_file.is_some() && !address.tls {
+        let credentials = params.sink.user_and_password()?;
+        let tls = if address.tls { Some(tls::config(params.sink.ca_file.as_deref())?) } else { None };
+        if params.sink.ca_file.is_some() && !address.tls {
             return Err(Fault::new("`CA_FILE` is given, and `BROKER` is not reached over TLS").hint("write `mqtts://host`"));
         }
         let run: String = context.run_id.chars().take(8).collect();
         let client_id = params.client_id.unwrap_or_else(|| format!("gantry-{}-{run}", context.node_id.replace('/', "-")));
-        let timeout = Duration::from_millis(params.timeout_ms);
-        let broker = Broker::new(&address, &client_id, credentials.as_ref(), tls, &params.topic, timeout);
-        let config =
-            SinkConfig::new(params.spool_dir, params.spool_mb, &params.when_full, params.retry_ms, params.finish_ms, params.evidence);
-        Ok((config, broker))
+        let broker = Broker::new(&address, &client_id, credentials.as_ref(), tls, &params.topic, params.sink.timeout());
+        Ok((params.sink.config(), broker))
     }
 }

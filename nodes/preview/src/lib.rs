@@ -98,11 +98,7 @@ impl Stage for Preview {
         let listen = address(&params.listen)?;
         let token = gantry_credentials::token(params.credentials_file.as_deref(), params.credentials_env.as_deref()).map_err(|e| {
             let hint = e.hint();
-            let fault = Fault::from(e);
-            match hint {
-                Some(hint) => fault.hint(hint),
-                None => fault,
-            }
+            Fault::from(e).maybe_hint(hint)
         })?;
         let door = Door::new(&listen, token.as_ref().map(gantry_credentials::Secret::reveal))?;
         let of_folder = || Some(context.run_dir.as_ref()?.file_name()?.to_string_lossy().into_owned());

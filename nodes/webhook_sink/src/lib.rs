@@ -33,34 +33,19 @@ pub use contract::CONTRACT;
 pub use post::Server;
 
 use gantry_contract::Contract;
-use gantry_credentials::{CredentialsError, token, user_and_password};
 use gantry_node::{Context, Fault};
-use gantry_sink::{SinkConfig, SinkNode};
+use gantry_sink::{SinkConfig, SinkNode, SinkParams};
 use post::Authorization;
 use serde::Deserialize;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Parameters, see the contract.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract describes each of them")]
 pub struct Params {
     pub url: String,
     pub auth: Auth,
-    #[serde(default)]
-    pub credentials_file: Option<String>,
-    #[serde(default)]
-    pub credentials_env: Option<String>,
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    pub timeout_ms: u64,
-    pub retry_ms: u64,
-    pub spool_dir: PathBuf,
-    pub spool_mb: u64,
-    pub when_full: String,
-    pub evidence: bool,
-    pub finish_ms: u64,
+    #[serde(flatten)]
+    pub sink: SinkParams,
 }
 
 /// How the server is told who sends.
@@ -84,30 +69,19 @@ impl SinkNode for Webhook {
     const CONTRACT: Contract = CONTRACT;
 
     fn open(params: Params, _context: &Context) -> Result<(SinkConfig, Server), Fault> {
-        let (file, env) = (params.credentials_file.as_deref(), params.credentials_env.as_deref());
-        let hinted = |error: CredentialsError| {
-            let hint = error.hint();
-            let fault = Fault::from(error);
-            match hint {
-                Some(hint) => fault.hint(hint),
-                None => fault,
-            }
-        };
         let authorization = match params.auth {
-            Auth::None if file.is_some() || env.is_some() => {
+            Auth::None if params.sink.names_credentials() => {
                 return Err(Fault::new("credentials are given, and `AUTH` is `none`").hint("set `AUTH` to `basic` or `bearer`"));
             }
             Auth::None => None,
-            Auth::Basic => user_and_password(file, env).map_err(hinted)?.as_ref().and_then(Authorization::basic),
-            Auth::Bearer => token(file, env).map_err(hinted)?.as_ref().and_then(Authorization::bearer),
+            Auth::Basic => params.sink.user_and_password()?.as_ref().and_then(Authorization::basic),
+            Auth::Bearer => params.sink.token()?.as_ref().and_then(Authorization::bearer),
         };
         if authorization.is_none() && params.auth != Auth::None {
             return Err(Fault::new("`AUTH` asks for credentials, and there are none")
                 .hint("name a file of mode 0600 in `CREDENTIALS_FILE` or a variable in `CREDENTIALS_ENV`"));
         }
-        let server = Server::new(&params.url, authorization, params.ca_file.as_deref(), Duration::from_millis(params.timeout_ms))?;
-        let config =
-            SinkConfig::new(params.spool_dir, params.spool_mb, &params.when_full, params.retry_ms, params.finish_ms, params.evidence);
-        Ok((config, server))
+        let server = Server::new(&params.url, authorization, params.sink.ca_file.as_deref(), params.sink.timeout())?;
+        Ok((params.sink.config(), server))
     }
 }

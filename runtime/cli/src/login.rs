@@ -15,13 +15,7 @@ impl Login {
     /// If it is not there or is no `user:password`.
     pub fn of(file: Option<&Path>, env: Option<&str>) -> Result<Self, Failure> {
         let file = file.map(|path| path.display().to_string());
-        let found = user_and_password(file.as_deref(), env).map_err(|e| {
-            let failure = Failure::refused(e.to_string());
-            match e.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?;
+        let found = user_and_password(file.as_deref(), env).map_err(|e| Failure::refused(e.to_string()).maybe_hint(e.hint()))?;
         Ok(Self(found))
     }
 

@@ -17,7 +17,7 @@ pub fn has_credentials(address: &str) -> bool {
     address.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?']).next().is_some_and(|host| host.contains('@')))
 }
 
-/// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1).
+/// Everything but letters, digits and `-._~` as `%XX` (RFC 3986, 2.1), which FFmpeg undoes before it uses it.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -20,6 +20,15 @@ impl Fault {
         self
     }
 
+    /// Adds what to do about it, where the error knows.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Adds where it happened; the outermost place is added last and printed first.
     #[must_use]
     pub fn context(mut self, place: impl Into<String>) -> Self {

@@ -1,45 +1,17 @@
 use crate::body::{reading_entry, visit_entry};
 use crate::delivery::{Counts, Delivery};
 use crate::far_end::FarEnd;
+use crate::params::SinkConfig;
 use gantry_contract::Contract;
 use gantry_messages::{ReadingRow, VisitRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
-use gantry_spool::{Entry, Spool, SpoolConfig, SpoolError, SpoolStats, WhenFull};
+use gantry_spool::{Entry, Spool, SpoolConfig, SpoolError, SpoolStats};
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 /// Entries that are held in memory while the disk takes none.
 const MAX_HELD: usize = 10_000;
-
-/// What every sink is told by its parameters.
-#[derive(Clone, Debug)]
-pub struct SinkConfig {
-    /// `SPOOL_DIR`.
-    pub spool_dir: PathBuf,
-    /// `SPOOL_MB`.
-    pub spool_mb: u64,
-    /// `WHEN_FULL`.
-    pub when_full: WhenFull,
-    /// `RETRY_MS`.
-    pub retry: Duration,
-    /// `FINISH_MS`.
-    pub finish: Duration,
-    /// `EVIDENCE`.
-    pub evidence: bool,
-}
-
-impl SinkConfig {
-    /// From the parameters as they stand in the contract.
-    #[must_use]
-    pub fn new(spool_dir: PathBuf, spool_mb: u64, when_full: &str, retry_ms: u64, finish_ms: u64, evidence: bool) -> Self {
-        let when_full = if when_full == "refuse_newest" { WhenFull::RefuseNewest } else { WhenFull::DropOldest };
-        let (retry, finish) = (Duration::from_millis(retry_ms), Duration::from_millis(finish_ms));
-        Self { spool_dir, spool_mb, when_full, retry, finish, evidence }
-    }
-}
 
 /// One kind of sink.
 pub trait SinkNode: Sized + 'static {

@@ -300,17 +300,9 @@ fn refused_model(error: ModelError) -> Failure {
 }
 
 fn refused(fault: Fault) -> Failure {
-    let failure = Failure::refused(fault.message());
-    match fault.hint_text() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::refused(fault.message()).maybe_hint(fault.hint_text())
 }
 
 fn failed(fault: Fault) -> Failure {
-    let failure = Failure::failed(fault.message());
-    match fault.hint_text() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::failed(fault.message()).maybe_hint(fault.hint_text())
 }
