@@ -60,7 +60,7 @@ fn a_graph_compared_with_itself_is_identical_and_its_runs_can_be_reported_again(
 
     // A run that is there is not run again, and two of them need no recording.
     let mut kept = sandbox.gantry(["compare"]);
-    kept.arg(sandbox.path("out/a")).arg(sandbox.path("out/b")).arg("--out").arg(sandbox.path("second"));
+    kept.arg(sandbox.path("out/a")).arg(sandbox.path("out/b")).arg("--out").arg(sandbox.path("second")).arg("--exit-code");
     let done = sandbox.run(kept, 20);
     done.assert_code(0);
     assert!(done.stdout.contains("identical"), "{}", done.stdout);
@@ -88,8 +88,9 @@ fn two_variants_differ_in_exactly_what_their_runs_differ_in() {
     );
 
     // One graph and what is changed in it: a gate that nothing passes loses every reading.
-    let done = compare(&sandbox, &["graphs/read.yml", "--set", "crop.MIN_TRACK_FRAMES=1000", "--quiet"]);
-    done.assert_code(0);
+    let done = compare(&sandbox, &["graphs/read.yml", "--set", "crop.MIN_TRACK_FRAMES=1000", "--quiet", "--exit-code"]);
+    done.assert_code(3);
+    assert!(!done.stderr.contains("error:"), "differences are no error: {}", done.stderr);
     let found = findings(&sandbox);
     assert_eq!((&found["b"], &found["readings_b"]), (&"graphs/read.yml with crop.MIN_TRACK_FRAMES=1000".into(), &0.into()));
     assert_eq!((found["lost"].as_u64(), found["agreed"].as_u64()), (found["readings_a"].as_u64(), Some(0)));

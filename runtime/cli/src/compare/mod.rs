@@ -66,6 +66,9 @@ pub struct CompareArgs {
     /// Print the findings as one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// End with 3 if any reading differs, for scripts; else a comparison that was made ends with 0.
+    #[arg(long)]
+    exit_code: bool,
     /// No progress bar.
     #[arg(long, short)]
     quiet: bool,
@@ -143,7 +146,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Failure> {
         print::print(&a, &b, &findings);
         outln!("page: {}", path.display());
     }
-    Ok(())
+    if args.exit_code && !findings.identical() { Err(Failure::different()) } else { Ok(()) }
 }
 
 /// Whether `folder` is one of a comparison.
