@@ -3,6 +3,7 @@
 mod clock;
 mod graph;
 mod parameters;
+mod repeat;
 mod side;
 mod straight;
 mod table;
@@ -22,6 +23,9 @@ pub struct Args {
     /// Times that each side is measured, in turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Times that each clip is read in a row in one run, so that what a run costs once does not count for frames.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
     /// The graph that both sides take their parameters from.
     #[arg(long)]
     graph: Option<PathBuf>,
@@ -61,6 +65,8 @@ fn measure(args: &Args) -> Result<(), Fault> {
     if let Some(missing) = clips.iter().find(|c| !c.is_file()) {
         return Err(Fault::new(format!("{}: no such file", missing.display())));
     }
+    let repeated = if args.repeat > 1 { Some(repeat::repeated(&clips, args.repeat as usize)?) } else { None };
+    let clips = repeated.as_ref().map_or(clips, |(clips, _)| clips.clone());
     println!("{}", table::machine());
     let mut cases = vec![&clips[..1]];
     if clips.len() > 1 {
