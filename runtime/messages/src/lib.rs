@@ -22,6 +22,7 @@ mod boxes;
 mod codec;
 mod flat;
 mod frames;
+mod packets;
 mod rows;
 
 pub use boxes::BoxXyxy;

@@ -33,7 +33,7 @@ macro_rules! message {
     };
 }
 
-message!(PacketRow, "packets/v1", |row| Some(row.captured_ns));
+message!(PacketRow, "packets/v1", |row| Some(row.captured_ns), packets);
 message!(CreditRow, "credit/v1", |_| None);
 message!(FrameRow, "frames/v1", |row| Some(row.captured_ns), frames);
 message!(DetectionsRow, "detections/v1", |row| Some(row.captured_ns));

@@ -90,6 +90,8 @@ pub fn add(nodes: &mut Vec<Value>, out: &Path, wanted: &[String], live: bool) ->
     if live {
         node.insert(Value::from("restart_policy"), Value::from("on-failure"));
         node.insert(Value::from("restart_delay"), Value::from(0.2));
+        // dora doubles the delay at every restart: a recorder that died often would be away for minutes.
+        node.insert(Value::from("max_restart_delay"), Value::from(1.0));
     }
     set(&mut node, "OUT", &out.display().to_string());
     nodes.push(Value::Mapping(node));
