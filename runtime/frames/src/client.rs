@@ -201,9 +201,10 @@ impl Client {
 
 #[cfg(test)]
 impl Client {
-    /// What SIGKILL leaves: no goodbye, and the lease bits as they are.
-    pub(crate) fn kill(self) {
-        self.0.shared.joined().iter().for_each(|import| std::mem::forget(import.clone()));
+    /// What SIGKILL leaves: no goodbye, and the lease bits as they are. What is returned says goodbye when it is dropped, so keep it for as
+    /// long as the pool.
+    pub(crate) fn kill(self) -> Vec<Arc<Import>> {
+        self.0.shared.joined().clone()
     }
 }
 

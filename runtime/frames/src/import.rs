@@ -243,8 +243,9 @@ impl Import {
 
     fn pull(&self, track: &mut Track, told: Option<&Handle>, new: &mut Vec<Handle>) {
         let head = self.descriptors.head();
-        // Whatever is further back than the slots reach is not there any more; the head is not trusted to bound the loop.
-        let from = track.next.max(head.saturating_sub(u64::from(self.geometry.slots) * 2));
+        // What was acknowledged without having been taken may be written over. Whatever is further back than the slots reach is not there any
+        // more; the head is not trusted to bound the loop.
+        let from = track.next.max(track.acked.base()).max(head.saturating_sub(u64::from(self.geometry.slots) * 2));
         for seq in from..head {
             // The page before the message: a forged message must not take the place of a frame.
             let told = || told.filter(|handle| handle.seq() == seq).copied();

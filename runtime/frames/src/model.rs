@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::import::Import;
 use crate::{AcquireError, Acquired, Client, ClientConfig, ConsumerSpec, FrameMeta, Handle, Layout, Mode, Pool, PoolConfig};
 
 const NAMES: [&str; 2] = ["a", "b"];
@@ -97,6 +99,8 @@ struct World {
     /// The frame that lies in each slot.
     slots: BTreeMap<u32, u64>,
     published: Vec<Handle>,
+    /// What killed consumers held and had mapped. Behind the pool: when that is gone, their ends mean nothing to anybody.
+    dead: Vec<(Vec<Acquired>, Vec<Arc<Import>>)>,
 }
 
 fn layout() -> Layout {
@@ -131,7 +135,7 @@ impl World {
             grace: Duration::from_secs(60),
         })
         .unwrap();
-        let mut world = Self { dir, mode, pool, consumers: Vec::new(), slots: BTreeMap::new(), published: Vec::new() };
+        let mut world = Self { dir, mode, pool, consumers: Vec::new(), slots: BTreeMap::new(), published: Vec::new(), dead: Vec::new() };
         for name in NAMES {
             let client = world.join(name);
             world.consumers.push(Consumer {
@@ -269,8 +273,7 @@ impl World {
         let consumer = &mut self.consumers[c];
         let old = std::mem::replace(&mut consumer.client, fresh);
         if killed {
-            consumer.held.drain(..).for_each(std::mem::forget);
-            old.kill();
+            self.dead.push((std::mem::take(&mut consumer.held), old.kill()));
             self.pool.reap(c);
         } else {
             consumer.held.clear();

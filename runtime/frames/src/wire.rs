@@ -196,8 +196,12 @@ pub(crate) fn receive(socket: impl AsFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> 
             fds.extend(rights);
         }
     }
-    if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if got.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "message is too long"));
+    }
+    if got.flags.contains(ReturnFlags::CTRUNC) {
+        let why = "not all descriptors came through: this process may open no more files (`ulimit -n`), or more than 3 were sent";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     bytes.truncate(got.bytes);
     Ok((bytes, fds))
