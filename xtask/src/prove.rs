@@ -117,6 +117,10 @@ fn proofs(short: bool) -> Vec<Proof> {
 /// Coverage-guided noise. New findings go to fuzz/corpus, which is not kept; fuzz/seeds is.
 fn fuzz(target: &'static str, short: bool) -> Proof {
     let (corpus, seeds) = (root().join("fuzz/corpus").join(target), root().join("fuzz/seeds").join(target));
+    // libFuzzer wants it to be there.
+    if let Err(error) = std::fs::create_dir_all(&corpus) {
+        say(&format!("{}: {error}", corpus.display()));
+    }
     let step = cargo("fuzz").args(["run", target]).arg(corpus).arg(seeds).arg("--");
     let step = step.arg(if short { "-max_total_time=10" } else { "-max_total_time=120" }).env("RUSTC_BOOTSTRAP", "1");
     let name = if target == "handle" { "fuzz" } else { "fuzz-wire" };
@@ -169,7 +173,6 @@ fn mutants() -> Proof {
         .args(["-p", "gantry-frames", "-f", "runtime/frames/src/word.rs", "-f", "runtime/frames/src/handle.rs"])
         .args(["--profile", "release", "--timeout", "120", "-o"])
         .arg(root().join("target/mutants"))
-        .args(["--", "--lib"])
         .env("PROPTEST_CASES", "64");
     Proof { name: "mutants", needs: Needs::Tool("mutants", "cargo install cargo-mutants --locked"), step }
 }
