@@ -131,6 +131,22 @@ pub enum Matrix {
     Bt2020 = 3,
 }
 
+impl Matrix {
+    const ALL: [(Self, &'static str); 4] = [(Self::Rgb, "rgb"), (Self::Bt601, "bt601"), (Self::Bt709, "bt709"), (Self::Bt2020, "bt2020")];
+
+    /// `bt709`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(matrix, _)| *matrix == self).map_or("rgb", |(_, name)| name)
+    }
+
+    /// The way back of [`Matrix::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(matrix, _)| *matrix)
+    }
+}
+
 /// Which values mean black and white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -139,6 +155,23 @@ pub enum Range {
     Limited = 0,
     /// 0 to 255.
     Full = 1,
+}
+
+impl Range {
+    /// `limited` or `full`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Limited => "limited",
+            Self::Full => "full",
+        }
+    }
+
+    /// The way back of [`Range::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Limited, Self::Full].into_iter().find(|range| range.name() == name)
+    }
 }
 
 /// Colour of a picture. Primaries and transfer are ignored: plates are read from the samples as they are.
@@ -508,6 +541,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn colours_have_names() {
+        for matrix in [Matrix::Rgb, Matrix::Bt601, Matrix::Bt709, Matrix::Bt2020] {
+            assert_eq!(Matrix::from_name(matrix.name()), Some(matrix));
+        }
+        assert_eq!((Matrix::Bt709.name(), Matrix::from_name("bt470"), Matrix::from_name("")), ("bt709", None, None));
+        assert_eq!((Range::from_name("limited"), Range::from_name("full")), (Some(Range::Limited), Some(Range::Full)));
+        assert_eq!((Range::Limited.name(), Range::from_name("FULL")), ("limited", None));
+    }
 
     #[test]
     fn packed_pictures_have_the_sizes_in_their_documentation() {

@@ -272,7 +272,7 @@ impl Checker<'_> {
                     let what = format!("buffer handles cannot cross machines: `{from}` runs on {there}, `{}` on {here}", self.node.id);
                     faults.push(
                         self.fault(&place, what)
-                            .hint("let `packets/v1` or a result message cross instead: put `decode` on the reading machine"),
+                            .hint("let `packets/v1` or a result message cross instead: put `decode` on the reading machine, or `pack` here and `unpack` there"),
                     );
                 }
             }
@@ -280,7 +280,7 @@ impl Checker<'_> {
     }
 
     fn queue(&self, input: &InputSpec, port: Option<&Port>, place: &str, faults: &mut Vec<GraphFault>) {
-        let may_drop = pools::is_live(self.graph, self.node) && port.is_some_and(|p| pools::has_buffers(&p.message));
+        let may_drop = pools::is_live(self.graph, self.node) && port.is_some_and(|p| pools::has_pictures(&p.message));
         let (least, usual) = if may_drop { (MIN_LIVE_QUEUE, 8) } else { (MIN_QUEUE, 256) };
         if input.queue_policy.as_deref() != Some("backpressure") {
             let fault = self.fault(place, "dora drops messages of this edge without a word under load");

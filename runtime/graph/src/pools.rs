@@ -18,6 +18,11 @@ pub(crate) fn has_buffers(message: &str) -> bool {
     WITH_BUFFERS.contains(&message)
 }
 
+/// Whether messages of this type are pictures, by handle or in full: in a live graph an old one in a queue is a late one.
+pub(crate) fn has_pictures(message: &str) -> bool {
+    has_buffers(message) || message == "pixels/v1"
+}
+
 /// The mode that `node` runs in, as the graph names it.
 pub(crate) fn mode<'a>(graph: &'a Graph, node: &'a NodeSpec) -> &'a str {
     node.env.iter().chain(&graph.env).find(|(name, _)| name == "GANTRY_MODE").map_or("lossless", |(_, mode)| mode)

@@ -171,6 +171,7 @@ mod tests {
         round_trip(&[PacketRow { source: "cam0".into(), data: vec![1, 2, 3], keyframe: true, pts_ns: -5, ..Default::default() }]);
         round_trip(&[CreditRow { source: "cam0".into(), frame: 7, window: 32, ..Default::default() }]);
         round_trip(&[FrameRow { source: "cam0".into(), format: "I420".into(), handle, ..Default::default() }, FrameRow::default()]);
+        round_trip(&[PixelsRow { source: "cam0".into(), format: "GRAY8".into(), data: vec![1, 2, 3], ..Default::default() }]);
         round_trip(&[DetectionsRow {
             detections: vec![Detection { kind: 1, class: "plate".into(), confidence: 0.5, bbox_in_source: bbox }],
             ..Default::default()

@@ -9,6 +9,7 @@
 //! | `packets/v1` | [`PacketRow`] | per encoded access unit |
 //! | `credit/v1` | [`CreditRow`] | per handled batch of packets |
 //! | `frames/v1` | [`FrameRow`] | per frame: a buffer handle, never pixels |
+//! | `pixels/v1` | [`PixelsRow`] | per frame between `pack` and `unpack`: the pixels themselves |
 //! | `detections/v1` | [`DetectionsRow`] | per frame, empty boxes when nothing is found |
 //! | `tracks/v1` | [`TracksRow`] | per frame |
 //! | `crops/v1` | [`CropsRow`] | per frame, empty when the gate lets nothing through |

@@ -36,6 +36,7 @@ macro_rules! message {
 message!(PacketRow, "packets/v1", |row| Some(row.captured_ns), packets);
 message!(CreditRow, "credit/v1", |_| None);
 message!(FrameRow, "frames/v1", |row| Some(row.captured_ns), frames);
+message!(PixelsRow, "pixels/v1", |row| Some(row.captured_ns));
 message!(DetectionsRow, "detections/v1", |row| Some(row.captured_ns));
 message!(TracksRow, "tracks/v1", |row| Some(row.captured_ns));
 message!(CropsRow, "crops/v1", |row| Some(row.captured_ns));
@@ -153,6 +154,46 @@ impl Default for FrameRow {
             handle: [0; HANDLE_BYTES],
         }
     }
+}
+
+/// One picture with its pixels, for edges that leave the machine and for readers that know no handles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PixelsRow {
+    /// Camera.
+    pub source: String,
+    /// Frame number from 0, in display order.
+    pub frame: u64,
+    /// Closes the source; there is no picture.
+    pub end: bool,
+    /// Media time in ns.
+    pub pts_ns: i64,
+    /// Wall clock (ns since 1970, UTC); for files the media time.
+    pub captured_ns: i64,
+    /// Width in px.
+    pub width: u32,
+    /// Height in px.
+    pub height: u32,
+    /// `I420`, `NV12`, `RGB8`, `BGR8` or `GRAY8`.
+    pub format: String,
+    /// `bt601`, `bt709`, `bt2020`, or `rgb` where the samples are no Y, U, V.
+    pub matrix: String,
+    /// `limited` (16 to 235) or `full`.
+    pub range: String,
+    /// Width in px of the picture that the camera sent.
+    pub source_width: u32,
+    /// Height in px of the picture that the camera sent.
+    pub source_height: u32,
+    /// `source_from_image`: x in the source = x here * `scale_x` + `offset_x`.
+    pub scale_x: f32,
+    /// See `scale_x`.
+    pub scale_y: f32,
+    /// See `scale_x`.
+    pub offset_x: f32,
+    /// See `scale_x`.
+    pub offset_y: f32,
+    /// Plane after plane, row after row, without padding. I420: Y, then U and V of half the size, rounded up. 1920x1080: 3,110,400 bytes.
+    #[serde(with = "serde_bytes")]
+    pub data: Vec<u8>,
 }
 
 /// What a detection is, whatever the model calls it.

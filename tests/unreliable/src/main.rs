@@ -6,7 +6,7 @@
 
 use gantry_contract::{Arity, Contract, choice_param, input, list, output, text};
 use gantry_frames::{Client, Handle, Mode};
-use gantry_messages::{DetectionsRow, FrameRow, Message};
+use gantry_messages::{DetectionsRow, FrameRow, Message, PixelsRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ const CONTRACT: Contract = Contract {
             &[
                 input("detections", "detections/v1", Arity::Optional, "what is passed on"),
                 input("frames", "frames/v1", Arity::Optional, "what is passed on"),
+                input("pixels", "pixels/v1", Arity::Optional, "what is passed on"),
             ]
         },
     ),
@@ -28,6 +29,7 @@ const CONTRACT: Contract = Contract {
             &[
                 output("detections", "detections/v1", "the same rows, not always once and in order"),
                 output("frames", "frames/v1", "the same rows, not always once and in order"),
+                output("pixels", "pixels/v1", "the same rows, not always once and in order"),
             ]
         },
     ),
@@ -69,6 +71,7 @@ struct Unreliable {
     client: Client,
     detections: Line<DetectionsRow>,
     frames: Line<FrameRow>,
+    pixels: Line<PixelsRow>,
 }
 
 /// One port, in and out.
@@ -80,6 +83,10 @@ struct Line<T> {
     rows: Vec<T>,
     sent: usize,
     held_back: Vec<T>,
+    /// One of so many messages is lost where some are.
+    one_of: usize,
+    /// The end of a camera can be lost for ever: its reader does without. Else it counts as any other message.
+    loses_ends: bool,
 }
 
 /// Rows in each message of a lossless run; a live one does not wait for more.
@@ -92,12 +99,19 @@ impl Stage for Unreliable {
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         let rows_each = if context.mode == Mode::Live { 1 } else { ROWS };
         let (client, faults) = (context.client(1)?, params.faults);
-        Ok(Self { client, detections: Line::new("detections", faults, rows_each), frames: Line::new("frames", faults, rows_each) })
+        let detections = Line::new("detections", faults, rows_each);
+        let frames = Line::new("frames", faults, rows_each);
+        // Their sender waits for an answer after 4 of them and repeats those: with one of 4 it would always be the same that is lost.
+        let pixels = Line { one_of: 5, loses_ends: false, ..Line::new("pixels", faults, 1) };
+        Ok(Self { client, detections, frames, pixels })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         if input.port == self.detections.port {
             return self.detections.take(input.rows()?, out);
+        }
+        if input.port == self.pixels.port {
+            return self.pixels.take(input.rows()?, out);
         }
         let rows: Vec<FrameRow> = input.rows()?;
         let handles: Vec<Handle> = rows.iter().filter(|row| !row.end).map(|row| Handle::from_bytes(row.handle)).collect();
@@ -108,7 +122,7 @@ impl Stage for Unreliable {
 
 impl<T: Message + Clone> Line<T> {
     fn new(port: &'static str, faults: Faults, rows_each: usize) -> Self {
-        Self { port, faults, rows_each, rows: Vec::new(), sent: 0, held_back: Vec::new() }
+        Self { port, faults, rows_each, rows: Vec::new(), sent: 0, held_back: Vec::new(), one_of: 4, loses_ends: true }
     }
 
     fn take(&mut self, rows: Vec<T>, out: &mut Outputs) -> Result<(), Fault> {
@@ -132,7 +146,7 @@ impl<T: Message + Clone> Line<T> {
             Faults::Lose => (turn == 1, false),
             Faults::LoseSome => (turn.is_multiple_of(4), false),
             // The first one and every fourth behind it, and the last.
-            Faults::All => (turn.is_multiple_of(4) || end, true),
+            Faults::All => (turn.is_multiple_of(self.one_of) || (end && self.loses_ends), true),
         };
         if self.faults == Faults::Delay {
             // 0 to 40 ms, another time for each message.

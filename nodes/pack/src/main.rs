@@ -1,0 +1,5 @@
+//! See the library of this crate.
+
+fn main() -> std::process::ExitCode {
+    gantry_node::run::<gantry_node_pack::Pack>()
+}
