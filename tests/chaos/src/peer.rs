@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::rig::Rig;
 use gantry_frames_proofs::*;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvFlags, SendFlags};
@@ -85,35 +86,39 @@ fn key(pool: &PoolId, seq: u64) -> u64 {
     (half ^ seq).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn is_intact(frame: &Acquired) -> bool {
-    let key = key(&frame.handle().pool(), frame.seq());
-    frame.frame_meta().frame == frame.seq()
-        && frame.bytes().len() == (SIDE * SIDE) as usize
-        && numbers(frame.bytes()).iter().enumerate().all(|(i, word)| *word == key.wrapping_add(i as u64))
+/// The content of frame `seq`.
+fn pattern(key: u64) -> Vec<u8> {
+    (0..u64::from(SIDE * SIDE) / 8).flat_map(|i| key.wrapping_add(i).to_le_bytes()).collect()
 }
 
-pub fn config(dir: &Path, lossless: bool, consumers: usize) -> PoolConfig {
+fn is_intact(rig: &Rig, frame: &Acquired) -> Result<bool, String> {
+    let key = key(&frame.handle().pool(), frame.seq());
+    Ok(frame.frame_meta().frame == frame.seq() && rig.pixels(frame)? == pattern(key))
+}
+
+fn config(rig: &Rig, dir: &Path, lossless: bool, consumers: usize) -> PoolConfig {
     let consumer = |n: usize| ConsumerSpec { name: format!("c{n}"), max_held: MAX_HELD, queue_size: 8 };
     PoolConfig {
         runtime_dir: dir.to_owned(),
         output: OUTPUT.into(),
         mode: if lossless { Mode::Lossless } else { Mode::Live },
         slots: SLOTS,
-        slot_bytes: u64::from(SIDE * SIDE),
+        slot_bytes: rig.slot_bytes(u64::from(SIDE * SIDE)),
         producer_max_held: 0,
         consumers: (0..consumers).map(consumer).collect(),
         grace: Duration::from_secs(30),
     }
 }
 
-/// `producer DIR lossless|live CONSUMERS [POINT,NTH,kill|stop]`
+/// `producer DIR MEMORY lossless|live CONSUMERS [POINT,NTH,kill|stop]`
 pub fn producer(arguments: &[String]) -> Result<(), String> {
-    let [dir, mode, consumers, rest @ ..] = arguments else { return Err("too few arguments".into()) };
+    let [dir, memory, mode, consumers, rest @ ..] = arguments else { return Err("too few arguments".into()) };
     rest.iter().for_each(|text| arm(text));
     proofs::set_hook(point);
+    let rig = Rig::open(memory)?;
     let fds = open_fds();
     let consumers = consumers.parse().map_err(|_| "no number of consumers")?;
-    let pool = Pool::create(config(Path::new(dir), mode == "lossless", consumers)).map_err(|e| e.to_string())?;
+    let pool = rig.pool(config(&rig, Path::new(dir), mode == "lossless", consumers))?;
     let layout = Layout::gray8(SIDE, SIDE).map_err(|e| e.to_string())?;
     tell(b'R', &pool.id().0);
     let (mut seq, mut publishing, mut slowest) = (0, true, 0);
@@ -146,13 +151,8 @@ pub fn producer(arguments: &[String]) -> Result<(), String> {
         };
         point("producer.after_begin_write");
         let key = key(&pool.id(), seq);
-        for (i, word) in loaned.bytes_mut().chunks_exact_mut(8).enumerate() {
-            word.copy_from_slice(&key.wrapping_add(i as u64).to_le_bytes());
-            if i == 200 {
-                point("producer.half_filled");
-            }
-        }
-        let filled = loaned.fill(layout).map_err(|e| e.to_string())?;
+        rig.write(&mut loaned, &pattern(key), 1600, || point("producer.half_filled"))?;
+        let filled = rig.fill(loaned, layout)?;
         let published = filled.publish(&FrameMeta { frame: seq, ..FrameMeta::default() });
         if published.seq != seq {
             return violation(&format!("published seq {}, expected {seq}", published.seq));
@@ -177,12 +177,12 @@ fn violation(text: &str) -> Result<(), String> {
 }
 
 /// Verifies the oldest held frame once more, with its lease, and gives it back.
-fn give_back(held: &mut VecDeque<Acquired>) -> Result<(), String> {
+fn give_back(rig: &Rig, held: &mut VecDeque<Acquired>) -> Result<(), String> {
     let Some(frame) = held.pop_front() else { return Ok(()) };
     if !proofs::holds_lease(&frame) {
         return violation(&format!("P5: lease of seq {} was revoked", frame.seq()));
     }
-    if !is_intact(&frame) {
+    if !is_intact(rig, &frame)? {
         return violation(&format!("P1: seq {} was overwritten while leased", frame.seq()));
     }
     point("consumer.before_ack");
@@ -191,13 +191,14 @@ fn give_back(held: &mut VecDeque<Acquired>) -> Result<(), String> {
     Ok(())
 }
 
-/// `consumer DIR INDEX [POINT,NTH,kill|stop]`
+/// `consumer DIR MEMORY INDEX [POINT,NTH,kill|stop]`
 pub fn consumer(arguments: &[String]) -> Result<(), String> {
-    let [dir, index, rest @ ..] = arguments else { return Err("too few arguments".into()) };
+    let [dir, memory, index, rest @ ..] = arguments else { return Err("too few arguments".into()) };
     rest.iter().for_each(|text| arm(text));
     proofs::set_hook(point);
+    let rig = Rig::open(memory)?;
     let fds = open_fds();
-    let client = Client::new(ClientConfig { runtime_dir: dir.into(), name: format!("c{index}"), max_held: MAX_HELD });
+    let client = rig.client(ClientConfig { runtime_dir: dir.into(), name: format!("c{index}"), max_held: MAX_HELD });
     let (mut new, mut held, mut finish, mut leaving) = (Vec::new(), VecDeque::<Acquired>::new(), None, false);
     let stats = loop {
         let stdin = std::io::stdin();
@@ -229,13 +230,13 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
         }
         for handle in new.drain(..) {
             if held.len() == MAX_HELD as usize {
-                give_back(&mut held)?;
+                give_back(&rig, &mut held)?;
             }
             let place = [&handle.pool().0[..], &bytes(&[handle.seq()])].concat();
             match client.acquire(&handle) {
                 Ok(frame) => {
                     point("consumer.after_acquire");
-                    if frame.seq() != handle.seq() || !is_intact(&frame) {
+                    if frame.seq() != handle.seq() || !is_intact(&rig, &frame)? {
                         return violation(&format!("P2: seq {} is torn or another frame", handle.seq()));
                     }
                     point("consumer.before_output");
@@ -250,7 +251,7 @@ pub fn consumer(arguments: &[String]) -> Result<(), String> {
         }
         if idle || finish.is_some() {
             while !held.is_empty() {
-                give_back(&mut held)?;
+                give_back(&rig, &mut held)?;
             }
         }
         if let Some((id, published)) = finish {

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct World {
     pub(crate) rng: u64,
     pub(crate) dir: PathBuf,
+    /// What the pools lie in, as [`crate::rig::Rig::open`] names it.
+    pub(crate) memory: String,
     pub(crate) lossless: bool,
     pub(crate) faults: u64,
     pub(crate) pool: [u8; 16],
@@ -33,7 +35,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, episode: u64) -> Result<Self, String> {
+    pub fn new(seed: u64, episode: u64, memory: &str) -> Result<Self, String> {
         let mut rng = (seed << 32 ^ episode).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         for _ in 0..8 {
             next(&mut rng);
@@ -41,6 +43,7 @@ impl World {
         let n = 1 + next(&mut rng) as usize % 3;
         let dir = std::env::temp_dir().join(format!("gantry-chaos-{}-{seed}-{episode}", std::process::id()));
         let mut world = Self {
+            memory: memory.to_owned(),
             lossless: episode.is_multiple_of(2),
             faults: 20 + next(&mut rng) % 20,
             rng,
@@ -69,7 +72,7 @@ impl World {
     pub(crate) fn spawn_producer(&self, armed: Option<&str>) -> Result<Peer, String> {
         let (dir, n) = (self.dir.to_string_lossy(), self.consumers.len().to_string());
         let mode = if self.lossless { "lossless" } else { "live" };
-        Peer::spawn(&[&["producer", &dir, mode, &n], armed.as_slice()].concat())
+        Peer::spawn(&[&["producer", &dir, &self.memory, mode, &n], armed.as_slice()].concat())
     }
 
     pub(crate) fn start_producer(&mut self) -> Result<(), String> {
@@ -91,7 +94,7 @@ impl World {
         if let Some(present) = self.present.get_mut(index) {
             *present = Ledger::default();
         }
-        self.consumers[index] = Some(Peer::spawn(&[&["consumer", dir.as_str(), n.as_str()], armed.as_slice()].concat())?);
+        self.consumers[index] = Some(Peer::spawn(&[&["consumer", dir.as_str(), &self.memory, n.as_str()], armed.as_slice()].concat())?);
         Ok(())
     }
 
