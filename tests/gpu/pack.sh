@@ -90,6 +90,11 @@ gantry-gpu-checks plates
 gantry-media nvdec
 END
 
+# Kills and stops of producers and readers; no test program, so it does not lie in bin/.
+cargo build --release --quiet -p gantry-chaos
+cp target/release/gantry-chaos "$folder/"
+strip "$folder/gantry-chaos"
+
 # What the kernels are compared with, and the kernels' machine code: the machine with the card need not have NVRTC.
 for operator in adaptive_threshold clahe equalize morphology sharpen; do
     cargo build --release --quiet -p "gantry-operator-${operator//_/-}"

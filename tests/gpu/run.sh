@@ -101,6 +101,15 @@ for program in "$here"/bin/*; do
         check "$(basename "$program"):$test" "${run[@]}" "$program" --exact "$test" --nocapture --test-threads=1
     done < <(comm -23 <("${run[@]}" "$program" --list | sed -n 's/: test$//p' | sort) <("${run[@]}" "$program" --list --ignored | sed -n 's/: test$//p' | sort) | grep -v shim)
 done
+# Producers and readers killed and stopped at armed points, with work under way; the card's memory is back at the end. A process needs some tenths of a
+# second for its context, so there are few kills here: --kills says how many, for whoever has the card for longer.
+if [ -x "$here/gantry-chaos" ]; then
+    for memory in cuda_vmm cuda_ipc; do
+        check "chaos:$memory" "${run[@]}" "$here/gantry-chaos" --kills 60 --seconds $((check_limit_s - 20)) --seed 1 --memory "$memory"
+    done
+else
+    say "| chaos | not run: no gantry-chaos in $here | |"
+fi
 # The whole graph: the plates of the CPU, no frame copied, and then as many live cameras as the machine takes.
 nodes=$here/target/release
 dora=$here/.gantry/dora/bin/dora
