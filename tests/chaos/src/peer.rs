@@ -115,7 +115,7 @@ pub fn producer(arguments: &[String]) -> Result<(), String> {
     let [dir, memory, mode, consumers, rest @ ..] = arguments else { return Err("too few arguments".into()) };
     rest.iter().for_each(|text| arm(text));
     proofs::set_hook(point);
-    let rig = Rig::open(memory)?;
+    let mut rig = Rig::open(memory)?;
     let fds = open_fds();
     let consumers = consumers.parse().map_err(|_| "no number of consumers")?;
     let pool = rig.pool(config(&rig, Path::new(dir), mode == "lossless", consumers))?;

@@ -13,7 +13,13 @@ const ROUNDS: u8 = 4;
 
 pub struct Rig {
     memory: Memory,
-    stream: Option<Stream>,
+    card: Option<Card>,
+}
+
+struct Card {
+    stream: Stream,
+    /// What is written lies here first: copies on the card are under way while the host goes on, copies from the host are not.
+    staging: DeviceMemory,
 }
 
 impl Rig {
@@ -21,7 +27,7 @@ impl Rig {
     /// no descriptor that a pool left.
     pub fn open(name: &str) -> Result<Self, String> {
         let make: fn(Context) -> Memory = match name {
-            "host" => return Ok(Self { memory: Memory::Host, stream: None }),
+            "host" => return Ok(Self { memory: Memory::Host, card: None }),
             "cuda_vmm" => Memory::CudaVmmFd,
             "cuda_ipc" => Memory::CudaIpcLegacy,
             other => return Err(format!("unknown memory `{other}`, known are host, cuda_vmm and cuda_ipc")),
@@ -29,7 +35,7 @@ impl Rig {
         let on_card = || {
             let device = Device::all()?.first().copied().ok_or_else(|| Failure::Said("there is no CUDA device".to_owned()))?;
             let context = Context::primary(device)?;
-            let stream = Stream::new(&context)?;
+            let card = Card { stream: Stream::new(&context)?, staging: DeviceMemory::create_private(&context, CARD_SLOT_BYTES as usize)? };
             let memory = make(context.clone());
             let len = CARD_SLOT_BYTES as usize;
             if memory.backend() == Backend::CudaVmmFd {
@@ -37,13 +43,13 @@ impl Rig {
             } else {
                 DeviceMemory::create_ipc(&context, len)?.ipc_handle()?;
             }
-            Ok(Self { memory, stream: Some(stream) })
+            Ok(Self { memory, card: Some(card) })
         };
         on_card().map_err(|failure: Failure| failure.to_string())
     }
 
     pub fn slot_bytes(&self, frame_bytes: u64) -> u64 {
-        if self.stream.is_some() { CARD_SLOT_BYTES } else { frame_bytes }
+        if self.card.is_some() { CARD_SLOT_BYTES } else { frame_bytes }
     }
 
     pub fn pool(&self, config: PoolConfig) -> Result<Pool, String> {
@@ -57,10 +63,11 @@ impl Rig {
         }
     }
 
-    /// Writes `bytes` into the slot and calls `between` when `at` of them are there. On a card other work is under way before.
-    pub fn write(&self, loaned: &mut Loaned, bytes: &[u8], at: usize, between: impl Fn()) -> Result<(), String> {
+    /// Writes `bytes` into the slot and calls `between` when `at` of them are there. On a card all of it is work that is
+    /// under way when this returns.
+    pub fn write(&mut self, loaned: &mut Loaned, bytes: &[u8], at: usize, between: impl Fn()) -> Result<(), String> {
         let (first, second) = bytes.split_at(at);
-        let Some(stream) = &self.stream else {
+        let Some(Card { stream, staging }) = &mut self.card else {
             let slot = loaned.bytes_mut();
             slot[..at].copy_from_slice(first);
             between();
@@ -69,21 +76,22 @@ impl Rig {
         };
         let mut write = || {
             let mut slot = loaned.device_mut().ok_or_else(|| Failure::Said("a loan without device memory".to_owned()))?;
+            stream.upload(bytes, &mut staging.slice_mut(0, bytes.len())?)?;
             for round in 0..ROUNDS {
-                stream.fill(&mut slot, round)?;
+                stream.fill(&mut slot.part(0, bytes.len())?, round)?;
             }
-            stream.upload(first, &mut slot.part(0, at)?)?;
+            stream.copy(&staging.slice(0, at)?, &mut slot.part(0, at)?)?;
             stream.fill(&mut slot.part(at, second.len())?, ROUNDS)?;
             between();
-            stream.upload(second, &mut slot.part(at, second.len())?)?;
+            stream.copy(&staging.slice(at, second.len())?, &mut slot.part(at, second.len())?)?;
             Ok(())
         };
         write().map_err(|failure: Failure| failure.to_string())
     }
 
     pub fn fill(&self, loaned: Loaned, layout: Layout) -> Result<Filled, String> {
-        match &self.stream {
-            Some(stream) => loaned.fill_after(layout, stream),
+        match &self.card {
+            Some(card) => loaned.fill_after(layout, &card.stream),
             None => loaned.fill(layout),
         }
         .map_err(|e| e.to_string())
@@ -91,10 +99,10 @@ impl Rig {
 
     /// The pixels of a frame, from where they lie.
     pub fn pixels(&self, frame: &Acquired) -> Result<Vec<u8>, String> {
-        match (&self.stream, frame.device()) {
-            (Some(stream), Some(device)) => {
+        match (&self.card, frame.device()) {
+            (Some(card), Some(device)) => {
                 let mut bytes = vec![0; device.len()];
-                stream.download(&device, &mut bytes).map_err(|e| e.to_string())?;
+                card.stream.download(&device, &mut bytes).map_err(|e| e.to_string())?;
                 Ok(bytes)
             }
             (None, None) => Ok(frame.bytes().to_vec()),
