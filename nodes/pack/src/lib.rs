@@ -1,5 +1,5 @@
 //! Puts the pixels of frames into messages: the one edge on which pixels travel, for frames that leave the machine and for readers that
-//! know no handles. [`unpack`](../unpack.md) at the other end writes them into buffers, so that all nodes behind it read handles as ever.
+//! know no handles. [`unpack`](unpack.md) at the other end writes them into buffers, so that all nodes behind it read handles as ever.
 //!
 //! ```yaml
 //! - id: pack_cam0

@@ -1,4 +1,4 @@
-//! Writes pictures that came in messages ([`pack`](../pack.md)) into buffers of this machine and passes them on by handle: the nodes behind
+//! Writes pictures that came in messages ([`pack`](pack.md)) into buffers of this machine and passes them on by handle: the nodes behind
 //! it read them as they read those of `decode`.
 //!
 //! ```yaml
