@@ -127,8 +127,10 @@ impl Stage for Pack {
     fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         if self.mode == Mode::Live {
             while !self.stop.is_set() && self.work(out)? == Work::Again {}
-        } else if !self.finished && !self.stop.is_set() && !(self.sent.is_empty() && self.waiting.is_empty()) {
-            let left = self.sent.len() + self.waiting.len();
+            return Ok(());
+        }
+        let left = self.sent.len() + self.waiting.len();
+        if left > 0 && !self.finished && !self.stop.is_set() {
             return Err(Fault::new(format!("{left} frames were not acknowledged when everything ended"))
                 .hint("look for the message of the `unpack` behind this node"));
         }

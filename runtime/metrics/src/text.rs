@@ -1,7 +1,7 @@
 //! The text format of Prometheus, version 0.0.4.
 
 use crate::Node;
-use gantry_node::{LATENCY_EDGES_MS, Latency, NodeStats};
+use gantry_node::{BUSY_EDGES_US, Busy, LATENCY_EDGES_MS, Latency, NodeStats};
 use std::fmt::Write;
 
 /// Writes one sample: suffix of the name, labels, value.
@@ -60,12 +60,20 @@ const FAMILIES: &[(&str, &str, &str, &Samples)] = &[
         "histogram",
         "How long messages were under way and in queues before the node took them, by port.",
         &|node, line| {
-            node.stats.queued.iter().for_each(|(port, latency)| histogram("port", port, latency, line));
+            node.stats.queued.iter().for_each(|(port, latency)| of_latency("port", port, latency, line));
         },
     ),
     ("gantry_frame_age_seconds", "histogram", "Age of live frames when their rows are sent, by output.", &|node, line| {
-        node.stats.latency.iter().for_each(|(output, latency)| histogram("output", output, latency, line));
+        node.stats.latency.iter().for_each(|(output, latency)| of_latency("output", output, latency, line));
     }),
+    (
+        "gantry_work_seconds",
+        "histogram",
+        "Time that a row took in the node, models included, waits for buffers left out, by port; `work`: by itself.",
+        &|node, line| {
+            node.stats.busy.iter().for_each(|(port, busy)| of_busy(port, busy, line));
+        },
+    ),
     ("gantry_buffers_read_total", "counter", "Buffers of a producer's output: used, stale or dropped.", &|node, line| {
         for (output, read) in &node.stats.buffers_read {
             for (what, n) in [("used", read.used), ("stale", read.stale), ("dropped", read.dropped), ("refused", read.refused)] {
@@ -104,15 +112,26 @@ const FAMILIES: &[(&str, &str, &str, &Samples)] = &[
     }),
 ];
 
-fn histogram(label: &str, of: &str, latency: &Latency, line: &mut Sample<'_>) {
+fn of_latency(label: &str, of: &str, latency: &Latency, line: &mut Sample<'_>) {
+    let edges = LATENCY_EDGES_MS.iter().map(|ms| *ms as f64 / 1000.0);
+    histogram((label, of), edges, &latency.classes, (latency.sum_us, latency.count), line);
+}
+
+fn of_busy(port: &str, busy: &Busy, line: &mut Sample<'_>) {
+    let edges = BUSY_EDGES_US.iter().map(|us| *us as f64 / 1e6);
+    histogram(("port", port), edges, &busy.classes, (busy.sum_us, busy.count), line);
+}
+
+/// `total`: sum in µs, and how many.
+fn histogram(label: (&str, &str), edges: impl Iterator<Item = f64>, classes: &[u64], total: (u64, u64), line: &mut Sample<'_>) {
     let mut below = 0;
-    let edges = LATENCY_EDGES_MS.iter().map(|ms| (*ms as f64 / 1000.0).to_string()).chain(["+Inf".to_owned()]);
-    for (edge, n) in edges.zip(latency.classes) {
+    let edges = edges.map(|edge| edge.to_string()).chain(["+Inf".to_owned()]);
+    for (edge, n) in edges.zip(classes) {
         below += n;
-        line("_bucket", &[(label, of), ("le", &edge)], below as f64);
+        line("_bucket", &[label, ("le", &edge)], below as f64);
     }
-    line("_sum", &[(label, of)], latency.sum_us as f64 / 1e6);
-    line("_count", &[(label, of)], latency.count as f64);
+    line("_sum", &[label], total.0 as f64 / 1e6);
+    line("_count", &[label], total.1 as f64);
 }
 
 fn escaped(text: &str) -> String {
@@ -124,6 +143,8 @@ fn escaped(text: &str) -> String {
 pub fn example() -> Node {
     let mut latency = Latency { sum_us: 17_000, count: 2, max_us: 15_000, ..Latency::default() };
     (latency.classes[1], latency.classes[4]) = (1, 1);
+    let mut busy = Busy { sum_us: 5_150, count: 2, max_us: 5_000, ..Busy::default() };
+    (busy.classes[4], busy.classes[8]) = (1, 1);
     let map = |name: &str, n| [(name.to_owned(), n)].into();
     let stats = NodeStats {
         node: "gate.decode".into(),
@@ -132,6 +153,7 @@ pub fn example() -> Node {
         gauges: [("spool_waiting".to_owned(), 4.0)].into(),
         queued: [("packets".to_owned(), latency.clone())].into(),
         latency: [("frames".to_owned(), latency)].into(),
+        busy: [("packets".to_owned(), busy)].into(),
         buffers_made: [("decode/frames".to_owned(), gantry_node::MadeStats { published: 9, ..Default::default() })].into(),
         buffers_read: [("camera/x".to_owned(), gantry_node::ReadStats { used: 7, ..Default::default() })].into(),
         copies: [("frames".to_owned(), gantry_node::CopyStats { to_card: 5, bytes: 50, ..Default::default() })].into(),
@@ -159,6 +181,10 @@ mod tests {
             "gantry_frame_age_seconds_bucket{node=\"gate.decode\",output=\"frames\",le=\"0.01\"} 1",
             "gantry_frame_age_seconds_bucket{node=\"gate.decode\",output=\"frames\",le=\"+Inf\"} 2",
             "gantry_frame_age_seconds_sum{node=\"gate.decode\",output=\"frames\"} 0.017",
+            "gantry_work_seconds_bucket{node=\"gate.decode\",port=\"packets\",le=\"0.0001\"} 0",
+            "gantry_work_seconds_bucket{node=\"gate.decode\",port=\"packets\",le=\"0.0002\"} 1",
+            "gantry_work_seconds_bucket{node=\"gate.decode\",port=\"packets\",le=\"+Inf\"} 2",
+            "gantry_work_seconds_sum{node=\"gate.decode\",port=\"packets\"} 0.00515",
             "gantry_copies_total{node=\"gate.decode\",edge=\"frames\",kind=\"to_card\"} 5",
             "gantry_restarts_total{node=\"gate.decode\"} 2",
             "gantry_uptime_seconds{node=\"gate.decode\"} 1.5",

@@ -12,9 +12,19 @@ use std::time::{Duration, Instant};
 
 /// Nowhere else in any file of a run.
 const CANARY: &str = "Kanarienvogel-4711";
-/// Nodes that are killed in turn, each with the output that must flow again.
-const KILLED: [(&str, &str, &str); 4] =
-    [("gate.camera", "camera", "packets"), ("gate.decode", "decode", "frames"), ("detect", "detect", "detections"), ("vote", "vote", "")];
+/// Every node, each with what must flow again when it was killed: rows that it sends or takes. A `store` takes rows only when a vehicle passes.
+const KILLED: [(&str, &str, &str); 10] = [
+    ("gate.camera", "rows_out", "packets"),
+    ("gate.decode", "rows_out", "frames"),
+    ("gate.resize", "rows_out", "images"),
+    ("detect", "rows_out", "detections"),
+    ("track", "rows_out", "tracks"),
+    ("crop", "rows_out", "crops"),
+    ("enhance", "rows_out", "crops"),
+    ("recognize", "rows_out", "texts"),
+    ("vote", "rows_in", "texts"),
+    ("store", "", ""),
+];
 /// The statistics of a node are written once a second, which is how late a test may see that it delivers.
 const STATS_LATE: Duration = Duration::from_millis(1500);
 
@@ -50,24 +60,25 @@ fn a_killed_camera_and_killed_nodes_come_back_and_the_other_camera_loses_nothing
     let dead = kill(server);
     wait(20, "the camera is missed", || counter(&sandbox, "gate.camera", "connect_failures") > 3);
     let server = Server::start(&gate, port);
-    let back = flows(&sandbox, "gate.decode", "frames", Instant::now());
+    let back = flows(&sandbox, "gate.decode", "rows_out", "frames", Instant::now());
     assert!(
         back < Duration::from_secs(2) + STATS_LATE,
         "the first frame came {back:?} after the camera was back (away for {:?})",
         dead.elapsed()
     );
 
-    for (node, program, output) in KILLED {
-        let process = sandbox.processes().into_iter().find(|p| p.name() == program).unwrap_or_else(|| panic!("no {program}"));
+    let whole = |node: &str| sandbox.stats().get(node).and_then(|s| s["starts"].as_u64()).unwrap_or_default();
+    for (node, rows, port) in KILLED {
         let before = stats(&sandbox, node);
-        process.signal("KILL");
+        process_of(&sandbox, node).signal("KILL");
         let killed = Instant::now();
         wait(20, &format!("{node} is started again"), || stats(&sandbox, node)["uptime_s"].as_f64() < before["uptime_s"].as_f64());
-        if !output.is_empty() {
-            flows(&sandbox, node, output, killed);
+        if !port.is_empty() {
+            flows(&sandbox, node, rows, port, killed);
         }
         let after = killed.elapsed();
         assert!(after < Duration::from_secs(3) + STATS_LATE, "{node} delivers {after:?} after it was killed");
+        assert_eq!(whole(node), before["starts"].as_u64().unwrap_or(1) + 1, "{node} was started once more");
     }
     let before = reads("gate");
     wait(60, "readings after all that", || reads("gate") > before);
@@ -142,12 +153,23 @@ fn counter(sandbox: &Sandbox, node: &str, name: &str) -> u64 {
     stats(sandbox, node)["counters"][name].as_u64().unwrap_or(0)
 }
 
-/// Waits until `node` has sent more on `output` than now; how long after `since` that was seen.
+/// The process of a node. Those of one kind are told apart by the node that dora names to them.
+fn process_of(sandbox: &Sandbox, node: &str) -> gantry_system_tests::Process {
+    let kind = node.rsplit('.').next().unwrap_or(node);
+    let is_it = |process: &gantry_system_tests::Process| {
+        let environ = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        let wanted = |variable: &[u8]| variable.windows(node.len()).any(|w| w == node.as_bytes());
+        process.name() == kind && (kind == node || environ.split(|b| *b == 0).any(wanted))
+    };
+    sandbox.processes().into_iter().find(is_it).unwrap_or_else(|| panic!("no process of {node}"))
+}
+
+/// Waits until `node` has sent or taken more rows at `port` than now; how long after `since` that was seen.
 #[track_caller]
-fn flows(sandbox: &Sandbox, node: &str, output: &str, since: Instant) -> Duration {
-    let sent = || stats(sandbox, node)["rows_out"][output].as_u64().unwrap_or(0);
-    let before = sent();
-    wait(20, &format!("`{node}` sends `{output}`"), || sent() > before);
+fn flows(sandbox: &Sandbox, node: &str, rows: &str, port: &str, since: Instant) -> Duration {
+    let counted = || stats(sandbox, node)[rows][port].as_u64().unwrap_or(0);
+    let before = counted();
+    wait(20, &format!("`{node}` has more {rows} at `{port}`"), || counted() > before);
     since.elapsed()
 }
 
