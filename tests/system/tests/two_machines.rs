@@ -1,4 +1,4 @@
-//! A site on two machines: two daemons under one coordinator here, packets cross from one to the other, plates come out.
+//! A site on two machines: two daemons under one coordinator here, packets or pixels cross from one to the other, plates come out.
 
 use gantry_system_tests::{Sandbox, lines, root};
 use std::net::TcpListener;
@@ -17,11 +17,39 @@ impl Drop for Part {
 
 #[test]
 fn packets_cross_between_two_daemons_and_plates_are_read() {
+    cross(|text| text, ("camera", "decode"));
+}
+
+/// `decode` at the gate, and what it decoded crosses.
+#[test]
+fn pixels_cross_between_two_daemons_and_plates_are_read() {
+    let node = |id: &str, machine: &str, input: &str, outputs: &str| {
+        format!(
+            "  - id: {id}\n    path: bin/{id}\n    deploy: {{ machine: {machine}, working_dir: /srv/gantry/graphs/sites }}\n    inputs:\n      tick: dora/timer/millis/500\n      \
+             {input}, queue_size: 8, queue_policy: backpressure }}\n    outputs: [{outputs}]\n\n"
+        )
+    };
+    let pair = node("pack", "gate", "frames: { source: decode/frames", "pixels")
+        + &node("unpack", "hall", "pixels: { source: pack/pixels", "frames");
+    let edit = |text: String| {
+        let replace = |text: String, from: &str, to: &str, times: usize| {
+            assert_eq!(text.matches(from).count(), times, "{from}");
+            text.replace(from, to)
+        };
+        let text = replace(text, "source: decode/frames", "source: unpack/frames", 2);
+        let text = replace(text, "path: bin/decode\n    deploy: { machine: hall", "path: bin/decode\n    deploy: { machine: gate", 1);
+        replace(text, "  - id: resize\n", &(pair.clone() + "  - id: resize\n"), 1)
+    };
+    cross(edit, ("pack", "unpack"));
+}
+
+/// The shipped graph, with `edit` done to it; the nodes of `apart` must run under two daemons.
+fn cross(edit: impl Fn(String) -> String, apart: (&str, &str)) {
     let sandbox = Sandbox::new();
     let site = sandbox.path("site");
     std::fs::create_dir(&site).unwrap();
     std::fs::create_dir(sandbox.path("home")).unwrap();
-    let text = std::fs::read_to_string(root().join("graphs/sites/two_machines.yml")).unwrap();
+    let text = edit(std::fs::read_to_string(root().join("graphs/sites/two_machines.yml")).unwrap());
     let graphs = root().join("graphs/sites").display().to_string();
     // Both machines have the project at the same place, which here is this one; results go to the sandbox.
     let text = text.replace("/srv/gantry/graphs/sites", &graphs);
@@ -63,7 +91,7 @@ fn packets_cross_between_two_daemons_and_plates_are_read() {
             .nth(1)
             .map(str::to_owned)
     };
-    assert_ne!(parent_of("camera"), parent_of("decode"), "one daemon runs both");
+    assert_ne!(parent_of(apart.0), parent_of(apart.1), "one daemon runs both");
     sandbox.run(dora(&["stop", "two", "--grace-duration", "5s"]), 60).assert_code(0);
 }
 
