@@ -1,8 +1,8 @@
 //! `frames/v1` to Arrow and back without serde: every hop of every frame pays for it, and at camera rates it runs from cold caches.
 
 use crate::codec::MessageError;
+use crate::columns::Columns;
 use crate::{Flat, FrameRow, HANDLE_BYTES, Message};
-use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, StructArray};
 use std::sync::Arc;
@@ -57,27 +57,19 @@ pub(crate) fn flat(rows: &[FrameRow], out: &mut Flat) -> bool {
 
 /// The rows of an array whose columns have the right names and types.
 pub(crate) fn rows(array: &StructArray) -> Result<Vec<FrameRow>, MessageError> {
-    let column = |name: &str| match array.column_by_name(name) {
-        Some(column) if column.null_count() == 0 => Ok(column),
-        Some(_) => Err(schema(format!("column `{name}` has nulls"))),
-        None => Err(schema(format!("column `{name}` is missing"))),
-    };
-    let numbers_u64 = |name: &str| primitive::<UInt64Type>(column(name)?);
-    let numbers_i64 = |name: &str| primitive::<Int64Type>(column(name)?);
-    let numbers_u32 = |name: &str| primitive::<UInt32Type>(column(name)?);
-    let numbers_f32 = |name: &str| primitive::<Float32Type>(column(name)?);
-    let texts = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| schema(format!("column `{name}` is no text")));
-    let (source, format) = (texts("source")?, texts("format")?);
-    let end = column("end")?.as_boolean_opt().ok_or_else(|| schema("column `end` is no boolean".to_owned()))?;
-    let handle = column("handle")?.as_fixed_size_binary_opt().ok_or_else(|| schema("column `handle` has no fixed size".to_owned()))?;
-    let (frame, pts_ns, captured_ns) = (numbers_u64("frame")?, numbers_i64("pts_ns")?, numbers_i64("captured_ns")?);
-    let (width, height) = (numbers_u32("width")?, numbers_u32("height")?);
-    let (source_width, source_height) = (numbers_u32("source_width")?, numbers_u32("source_height")?);
-    let (scale_x, scale_y) = (numbers_f32("scale_x")?, numbers_f32("scale_y")?);
-    let (offset_x, offset_y) = (numbers_f32("offset_x")?, numbers_f32("offset_y")?);
+    let columns = Columns::of::<FrameRow>(array);
+    let (source, format) = (columns.texts("source")?, columns.texts("format")?);
+    let (end, handle) = (columns.flags("end")?, columns.fixed_bytes("handle")?);
+    let (frame, pts_ns, captured_ns) =
+        (columns.numbers::<UInt64Type>("frame")?, columns.numbers::<Int64Type>("pts_ns")?, columns.numbers::<Int64Type>("captured_ns")?);
+    let (width, height) = (columns.numbers::<UInt32Type>("width")?, columns.numbers::<UInt32Type>("height")?);
+    let (source_width, source_height) = (columns.numbers::<UInt32Type>("source_width")?, columns.numbers::<UInt32Type>("source_height")?);
+    let (scale_x, scale_y) = (columns.numbers::<Float32Type>("scale_x")?, columns.numbers::<Float32Type>("scale_y")?);
+    let (offset_x, offset_y) = (columns.numbers::<Float32Type>("offset_x")?, columns.numbers::<Float32Type>("offset_y")?);
     let row = |i: usize| {
         let bytes = handle.value(i).try_into();
-        let handle: [u8; HANDLE_BYTES] = bytes.map_err(|_| schema(format!("column `handle` has {} bytes", handle.value(i).len())))?;
+        let handle: [u8; HANDLE_BYTES] =
+            bytes.map_err(|_| columns.error(format!("column `handle` has {} bytes", handle.value(i).len())))?;
         Ok(FrameRow {
             source: source.value(i).to_owned(),
             frame: frame.value(i),
@@ -99,18 +91,11 @@ pub(crate) fn rows(array: &StructArray) -> Result<Vec<FrameRow>, MessageError> {
     (0..array.len()).map(row).collect()
 }
 
-fn primitive<T: ArrowPrimitiveType>(column: &ArrayRef) -> Result<&PrimitiveArray<T>, MessageError> {
-    column.as_primitive_opt::<T>().ok_or_else(|| schema(format!("a column is {}, wanted {}", column.data_type(), T::DATA_TYPE)))
-}
-
-fn schema(found: String) -> MessageError {
-    MessageError::Schema { wanted: FrameRow::TYPE, found }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{decode, encode};
+    use arrow_array::cast::AsArray;
 
     fn row(n: u64) -> FrameRow {
         let mut handle = [n as u8; HANDLE_BYTES];

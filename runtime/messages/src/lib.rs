@@ -21,6 +21,7 @@
 
 mod boxes;
 mod codec;
+mod columns;
 mod flat;
 mod frames;
 mod packets;

@@ -1,8 +1,8 @@
 //! `packets/v1` to Arrow and back without serde: a recorder does both for every packet of every camera, and at camera rates from cold caches.
 
 use crate::codec::MessageError;
+use crate::columns::Columns;
 use crate::{Flat, Message, PacketRow};
-use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, StringArray, StructArray};
 use std::sync::Arc;
@@ -46,19 +46,16 @@ pub(crate) fn flat(_rows: &[PacketRow], _out: &mut Flat) -> bool {
 
 /// The rows of an array whose columns have the right names and types.
 pub(crate) fn rows(array: &StructArray) -> Result<Vec<PacketRow>, MessageError> {
-    let columns = Columns(array);
-    let (source, codec) = (columns.get("source")?.as_string_opt::<i32>(), columns.get("codec")?.as_string_opt::<i32>());
-    let (source, codec) = (columns.found("source", source)?, columns.found("codec", codec)?);
-    let flags = |name| columns.found(name, columns.get(name)?.as_boolean_opt());
-    let bytes = |name| columns.found(name, columns.get(name)?.as_binary_opt::<i32>());
-    let (end, keyframe) = (flags("end")?, flags("keyframe")?);
-    let (discontinuity, discard) = (flags("discontinuity")?, flags("discard")?);
+    let columns = Columns::of::<PacketRow>(array);
+    let (source, codec) = (columns.texts("source")?, columns.texts("codec")?);
+    let (end, keyframe) = (columns.flags("end")?, columns.flags("keyframe")?);
+    let (discontinuity, discard) = (columns.flags("discontinuity")?, columns.flags("discard")?);
     let (frame, fps) = (columns.numbers::<UInt64Type>("frame")?, columns.numbers::<Float64Type>("fps")?);
     let (pts_ns, dts_ns) = (columns.numbers::<Int64Type>("pts_ns")?, columns.numbers::<Int64Type>("dts_ns")?);
     let captured_ns = columns.numbers::<Int64Type>("captured_ns")?;
     let (width, height) = (columns.numbers::<UInt32Type>("width")?, columns.numbers::<UInt32Type>("height")?);
     let rotation_deg = columns.numbers::<UInt32Type>("rotation_deg")?;
-    let (extradata, data) = (bytes("extradata")?, bytes("data")?);
+    let (extradata, data) = (columns.bytes("extradata")?, columns.bytes("data")?);
     let row = |i: usize| PacketRow {
         source: source.value(i).to_owned(),
         frame: frame.value(i),
@@ -80,36 +77,12 @@ pub(crate) fn rows(array: &StructArray) -> Result<Vec<PacketRow>, MessageError> 
     Ok((0..array.len()).map(row).collect())
 }
 
-/// Looks columns up, so that an error names the one that is wrong.
-struct Columns<'a>(&'a StructArray);
-
-impl<'a> Columns<'a> {
-    fn get(&self, name: &str) -> Result<&'a ArrayRef, MessageError> {
-        match self.0.column_by_name(name) {
-            Some(column) if column.null_count() == 0 => Ok(column),
-            Some(_) => Err(schema(format!("column `{name}` has nulls"))),
-            None => Err(schema(format!("column `{name}` is missing"))),
-        }
-    }
-
-    fn found<T>(&self, name: &str, column: Option<T>) -> Result<T, MessageError> {
-        column.ok_or_else(|| schema(format!("column `{name}` is of another type")))
-    }
-
-    fn numbers<T: ArrowPrimitiveType>(&self, name: &str) -> Result<&'a PrimitiveArray<T>, MessageError> {
-        self.found(name, self.get(name)?.as_primitive_opt::<T>())
-    }
-}
-
-fn schema(found: String) -> MessageError {
-    MessageError::Schema { wanted: PacketRow::TYPE, found }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::{decode_with_serde, encode_with_serde};
     use crate::{decode, encode};
+    use arrow_array::cast::AsArray;
 
     fn row(n: u64) -> PacketRow {
         PacketRow {
