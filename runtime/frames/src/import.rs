@@ -26,6 +26,8 @@ use crate::{AcquireError, Acquired, ClientPoolStats, FrameMeta, Handle, JoinErro
 const IN_USE_PATIENCE: Duration = Duration::from_millis(1000);
 /// How long the producer's thread may take to answer a hello.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a producer that ends may still hold its socket after its memory has gone.
+const END_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A joined pool. Lives until the client lets it go and the last [`Acquired`] is dropped; then says goodbye.
 #[derive(Debug)]
@@ -142,7 +144,12 @@ impl Import {
         let descriptors =
             DescriptorPage::import(descriptors, &geometry).ok_or_else(|| protocol("its descriptor page is of another pool"))?;
         // Last, as it may take a card's memory: what was refused before costs nothing.
-        let data = Data::import(&data, &geometry, &output, name, context)?;
+        let data = match Data::import(&data, &geometry, &output, name, context) {
+            Ok(data) => data,
+            // Memory of the legacy IPC goes with its owner: what fails while the producer ends is no fault of the card.
+            Err(JoinError::Cuda { .. }) if welcomed.hangs_up_within(END_PATIENCE) => return Err(AcquireError::Closed { pool: id }),
+            Err(error) => return Err(error.into()),
+        };
         let start = leases.cursor(index).load(Ordering::Acquire);
         tracing::info!(pool = %id, output, backend = %geometry.backend, mode = ?geometry.mode, slots = geometry.slots, start, "pool joined");
         Ok(Self {
@@ -393,6 +400,14 @@ impl Import {
             held: self.held.load(Ordering::Relaxed),
             acked_next: track.acked.base(),
         }
+    }
+}
+
+impl Welcomed {
+    /// Whether the producer is gone, or goes within `patience`: after its welcome it says nothing more.
+    fn hangs_up_within(&self, patience: Duration) -> bool {
+        let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+        poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&patience)).is_ok_and(|ready| ready > 0)
     }
 }
 

