@@ -90,6 +90,15 @@ impl Shared {
     }
 }
 
+/// Ends the readers, also when the writer panics: else they would read for ever and the test hang in place of failing.
+struct Over<'a>(&'a AtomicU64);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::Release);
+    }
+}
+
 #[test]
 fn a_writer_and_three_readers_of_one_mapping_never_meet_in_a_slot() {
     let (shared, done) = (Shared::new(), AtomicU64::new(0));
@@ -98,6 +107,7 @@ fn a_writer_and_three_readers_of_one_mapping_never_meet_in_a_slot() {
             let (shared, done) = (&shared, &done);
             scope.spawn(move || shared.read(1 << reader, done));
         }
+        let _over = Over(&done);
         let (mut written, mut books) = (0, [(0, State::Free); SLOTS as usize]);
         // A busy machine may run the writer alone for a while.
         for _ in 0..1000 {
@@ -107,7 +117,6 @@ fn a_writer_and_three_readers_of_one_mapping_never_meet_in_a_slot() {
             }
             std::thread::yield_now();
         }
-        done.store(1, Ordering::Release);
         written
     });
     assert!(written > 100 && shared.read.load(Ordering::Relaxed) > 100, "both have met");

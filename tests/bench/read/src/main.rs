@@ -21,10 +21,10 @@ pub struct Args {
     /// Clips of one size; the first is measured alone, then all together. Default: gate_day and road_day of tests/clips.
     clips: Vec<PathBuf>,
     /// Times that each side is measured, in turn.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     rounds: usize,
     /// Times that each clip is read in a row in one run, so that what a run costs once does not count for frames.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
     /// The graph that both sides take their parameters from.
     #[arg(long)]
