@@ -3,7 +3,6 @@
 use crate::aligned::AlignedBytes;
 use crate::metadata;
 use crate::nms::{RawDetection, order, suppress};
-use crate::provider::OnCard;
 use crate::yolo::{Head, YoloScratch, decode_end_to_end, decode_yolo};
 use crate::{Device, ElementType, Model, ModelError, ModelInfo, Options};
 use std::path::Path;
@@ -43,7 +42,7 @@ impl Detector {
     /// # Errors
     /// [`ModelError`] if it does not load, does not run, or has no output in a known layout.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
-        let mut model = open_model(path, options)?;
+        let mut model = Model::open_for_batches(path, options)?;
         let image = model.info().image;
         let batch = match image.batch {
             Some(batch) => batch,
@@ -181,17 +180,6 @@ impl Detector {
             }
         })
     }
-}
-
-/// TensorRT makes an engine for runs of one size, which it must be told where the model leaves it open.
-fn open_model(path: &Path, options: &Options) -> Result<Model, ModelError> {
-    if options.device != Device::Tensorrt {
-        return Model::open(path, options);
-    }
-    let described = Model::open(path, &Options { device: Device::Cpu, ..options.clone() })?;
-    let (image, name) = (described.info().image, &described.info().input.name);
-    let shape = image.batch.is_none().then(|| (name.as_str(), image.dims(options.gpu_batch.max(1))));
-    Model::open_with(path, options, OnCard::default(), shape)
 }
 
 fn decode(head: Head, anchors: usize, data: &[f32], selection: &Selection, scratch: &mut YoloScratch, found: &mut Vec<RawDetection>) {

@@ -7,7 +7,7 @@
 //! Everything goes through one stream. Input and output stay at their addresses, so the work of a run can be recorded as a CUDA graph.
 #![allow(unsafe_code)]
 
-use crate::card_session::{CardSession, card, driver};
+use crate::card_session::{CardSession, Plan, card, driver};
 use crate::picture::Fit;
 use crate::{ElementType, ImageInput, ImageOrder, ModelError, ModelInfo, Options, Reader, TextRead};
 use gantry_cuda::{DeviceMemory, DeviceSliceMut, Stream};
@@ -100,6 +100,7 @@ pub struct DeviceReader {
     session: CardSession,
     /// Opened on the CPU: what the model says about itself and how its output is to be read.
     described: Reader,
+    /// Places without a picture keep what was there last.
     input: DeviceMemory,
     inputs: ReaderInput,
 }
@@ -112,13 +113,10 @@ impl DeviceReader {
     /// As [`Reader::open`]; [`ModelError::Device`] for another device; [`ModelError::Card`] if the card has no memory.
     pub fn open(path: &Path, options: &Options, kernels: &Kernels) -> Result<Self, ModelError> {
         let described = Reader::open(path, &CardSession::description(path, options)?)?;
-        let session = CardSession::open(path, options, kernels, described.info(), |batch| described.outputs(batch))?;
+        let plan = Plan::new(path, options, kernels, described.info());
+        let input = plan.input()?;
+        let session = plan.open(Some(&input), |batch| described.outputs(batch))?;
         let inputs = ReaderInput::of(&described);
-        let bytes = session.batch * inputs.picture_len();
-        let no_memory = |e: gantry_cuda::CudaError| driver(path, "no memory for a batch", &e);
-        let input = DeviceMemory::create_private(kernels.context(), bytes).map_err(no_memory)?;
-        // Places without a picture are black, and stay what was there last.
-        input.slice_mut(0, bytes).and_then(|mut all| session.queue.stream().fill(&mut all, 0)).map_err(no_memory)?;
         Ok(Self { session, described, input, inputs })
     }
 

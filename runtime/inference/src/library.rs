@@ -3,12 +3,19 @@
 //! Looked for in this order: the file named by `ORT_DYLIB_PATH`; `.gantry/onnxruntime/libonnxruntime.so*` in the folder of the
 //! executable or any folder above it (`target/release/detect` finds the one that `cargo xtask setup` unpacks at the root of the
 //! repository); the loader's own search path.
+#![allow(unsafe_code)]
 
-use crate::LibraryError;
+use crate::provider::OnCard;
+use crate::{Device, LibraryError, Options};
+use libloading::os::unix;
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider};
+use ort::session::Session;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+/// cuDNN 9, for ONNX Runtime 1.18 and later.
+const CUDNN: &str = "libcudnn.so.9";
 
 static ENVIRONMENT: OnceLock<Result<(Environment, PathBuf), LibraryError>> = OnceLock::new();
 
@@ -42,6 +49,31 @@ pub fn has_cuda() -> Result<bool, LibraryError> {
 /// As [`loaded`].
 pub fn has_tensorrt() -> Result<bool, LibraryError> {
     provider(ep::TensorRT::is_available)
+}
+
+/// Has ONNX Runtime load what a device needs (`Device::Cuda`, `Device::Tensorrt`), as it does for a model.
+///
+/// # Errors
+/// The words of ONNX Runtime or of the loader, which name the library that is missing.
+pub fn try_device(device: Device) -> Result<(), String> {
+    let environment = environment().map_err(|e| e.to_string())?;
+    let providers = crate::provider::of(device, &Options::default(), OnCard::default(), None)?;
+    let builder = Session::builder(environment).map_err(|e| e.to_string())?;
+    builder.with_execution_providers(providers).map_err(|e| e.to_string())?;
+    cudnn()
+}
+
+/// Whether the loader finds cuDNN, which ONNX Runtime's CUDA provider opens in its first run and not before.
+pub(crate) fn cudnn() -> Result<(), String> {
+    // SAFETY: NVIDIA's library, whose initialisers run in the same way when ONNX Runtime opens it.
+    match unsafe { unix::Library::new(CUDNN) } {
+        // Stays, as ONNX Runtime's own does.
+        Ok(library) => {
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(error) => Err(format!("no cuDNN: {error}")),
+    }
 }
 
 fn provider(ask: fn() -> ort::Result<bool>) -> Result<bool, LibraryError> {

@@ -3,6 +3,7 @@
 use crate::metadata::{self, Metadata};
 use crate::provider::{self, OnCard, Progress, RunShape};
 use crate::{Device, ModelError, Options, library};
+use gantry_cuda::Context;
 use half::f16;
 use ort::ep::{self, ExecutionProvider};
 use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
@@ -174,6 +175,14 @@ pub struct Model {
     session: Session,
     info: ModelInfo,
     gpu: i32,
+    /// Dropped last.
+    _waiting: Option<Context>,
+}
+
+/// The context that ONNX Runtime will take, made here: threads that wait for the card sleep in it. Without one ONNX Runtime says what is wrong.
+fn sleeping_context(gpu: i32) -> Option<Context> {
+    let devices = gantry_cuda::Device::all().ok()?;
+    Context::primary(*devices.get(usize::try_from(gpu).ok()?)?).ok()
 }
 
 impl Model {
@@ -183,6 +192,18 @@ impl Model {
     /// [`ModelError`] if there is no library, no such file, no model in it, or no single image input of rank 4.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
         Self::open_with(path, options, OnCard::default(), None)
+    }
+
+    /// [`Model::open`] for runs of `options.gpu_batch` pictures on TensorRT, which makes an engine for runs of one size and must be told where the model leaves it
+    /// open.
+    pub(crate) fn open_for_batches(path: &Path, options: &Options) -> Result<Self, ModelError> {
+        if options.device != Device::Tensorrt {
+            return Self::open(path, options);
+        }
+        let described = Self::open(path, &Options { device: Device::Cpu, ..options.clone() })?;
+        let (image, name) = (described.info().image, &described.info().input.name);
+        let shape = image.batch.is_none().then(|| (name.as_str(), image.dims(options.gpu_batch.max(1))));
+        Self::open_with(path, options, OnCard::default(), shape)
     }
 
     /// [`Model::open`] for a card's stream, and for runs of one shape.
@@ -199,37 +220,29 @@ impl Model {
             let builder = Session::builder(environment).map_err(|e| load_failed(e.to_string()))?;
             let builder = configure(builder, options).map_err(|e| load_failed(e.to_string()))?;
             let no_device = |reason: String| ModelError::Device { path: path.to_owned(), device: options.device, reason };
-            let mut builder = match provider::of(device, options, card, shape).map_err(no_device)? {
-                Some(provider) => builder.with_execution_providers([provider.error_on_failure()]).map_err(|e| no_device(e.to_string()))?,
-                None => builder,
+            let providers = provider::of(device, options, card, shape).map_err(no_device)?;
+            let mut builder = if providers.is_empty() {
+                builder
+            } else {
+                builder.with_execution_providers(providers).map_err(|e| no_device(e.to_string()))?
             };
             let _told = Progress::of(device, path);
             builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
         };
-        let (session, device) = match (device, options.device) {
-            (Device::Auto, _) => match attempt(Device::Cuda) {
+        let waiting = if device == Device::Cpu { None } else { sleeping_context(options.gpu) };
+        let (session, device) = match device {
+            // A session opens without cuDNN, and its first run fails.
+            Device::Auto => match library::cudnn().map_err(load_failed).and_then(|()| attempt(Device::Cuda)) {
                 Ok(session) => (session, Device::Cuda),
                 Err(error) => {
                     tracing::warn!(%error, "no GPU for the model, the CPU is used");
                     (attempt(Device::Cpu)?, Device::Cpu)
                 }
             },
-            (device, _) => (attempt(device)?, device),
+            device => (attempt(device)?, device),
         };
         let info = describe(&session, path, device)?;
-        Ok(Self { session, info, gpu: options.gpu })
-    }
-
-    /// [`Model::open_with`] on a card's stream; whether its runs are recorded as a CUDA graph, which is tried first if `card` asks for it.
-    pub(crate) fn open_on_card(path: &Path, options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<(Self, bool), ModelError> {
-        match Self::open_with(path, options, card, shape) {
-            Ok(model) => Ok((model, card.graph)),
-            Err(error) if card.graph => {
-                tracing::warn!(%error, "the model cannot be recorded as a CUDA graph, its kernels are launched one by one");
-                Ok((Self::open_with(path, options, OnCard { graph: false, ..card }, shape)?, false))
-            }
-            Err(error) => Err(error),
-        }
+        Ok(Self { session, info, gpu: options.gpu, _waiting: waiting })
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -273,6 +286,10 @@ impl Model {
             ElementType::F16 => TensorRef::from_array_view((dims, bytemuck::cast_slice::<u8, f16>(bytes))).map_err(failed)?.into(),
             ElementType::F32 => TensorRef::from_array_view((dims, bytemuck::cast_slice::<u8, f32>(bytes))).map_err(failed)?.into(),
         };
+        if self.info.device != Device::Cpu {
+            // ONNX Runtime uploads it.
+            gantry_copies::note(gantry_copies::Way::ToCard, bytes.len());
+        }
         let outputs = self.session.run([value]).map_err(failed)?;
         let views: Vec<OutputView<'_>> = (0..outputs.len()).map(|i| view(&outputs[i])).collect::<ort::Result<_>>().map_err(failed)?;
         Ok(read(&views))

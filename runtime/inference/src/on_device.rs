@@ -8,7 +8,7 @@
 //! without a graph is read where it lies.
 #![allow(unsafe_code)]
 
-use crate::card_session::{CardSession, card, driver};
+use crate::card_session::{CardSession, Plan, card, driver};
 use crate::nms::{RawDetection, order, suppress};
 use crate::yolo::{Head, decode_candidates, decode_end_to_end};
 use crate::{BoundOutput, Detector, Device, ElementType, ModelError, Options, Selection};
@@ -34,15 +34,9 @@ impl DeviceDetector {
     pub fn open(path: &Path, options: &Options, kernels: &Kernels) -> Result<Self, ModelError> {
         // On the CPU, as a run over host memory would be what a graph records.
         let described = Detector::open(path, &CardSession::description(path, options)?)?;
-        let session = CardSession::open(path, options, kernels, described.info(), |batch| described.outputs(batch))?;
-        let image = described.info().image;
-        let (batch, is_graph) = (session.batch, session.is_graph);
-        let bytes = batch * image.len() * described.info().element.size();
-        let staging = if batch > 1 || is_graph {
-            Some(DeviceMemory::create_private(kernels.context(), bytes).map_err(|e| driver(path, "no memory for a batch", &e))?)
-        } else {
-            None
-        };
+        let plan = Plan::new(path, options, kernels, described.info());
+        let staging = if plan.needs_input() { Some(plan.input()?) } else { None };
+        let session = plan.open(staging.as_ref(), |batch| described.outputs(batch))?;
         Ok(Self { session, described, staging })
     }
 

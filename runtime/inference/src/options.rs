@@ -14,7 +14,7 @@ pub enum Device {
     Cpu,
     /// CUDA, or an error: never the CPU instead.
     Cuda,
-    /// TensorRT with FP16, or an error: never CUDA or the CPU instead.
+    /// TensorRT with FP16, or an error: never the CPU instead. What of a model TensorRT does not take runs on CUDA.
     Tensorrt,
 }
 

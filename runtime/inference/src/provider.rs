@@ -22,28 +22,35 @@ pub(crate) struct OnCard {
 /// Name of the input and its shape in each run, where the model leaves the batch open.
 pub(crate) type RunShape<'a> = Option<(&'a str, [usize; 4])>;
 
-/// The provider of `device`; `None` for the CPU.
+/// The providers of `device`, the first before the second; none for the CPU. What TensorRT leaves of a model runs on CUDA: without it ONNX Runtime would
+/// take the CPU, with copies that nobody sees.
 ///
 /// # Errors
 /// The folder of engines cannot be made.
-pub(crate) fn of(
-    device: Device,
-    options: &Options,
-    card: OnCard,
-    shape: RunShape<'_>,
-) -> Result<Option<ExecutionProviderDispatch>, String> {
+pub(crate) fn of(device: Device, options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<Vec<ExecutionProviderDispatch>, String> {
     match device {
-        Device::Cpu | Device::Auto => Ok(None),
-        Device::Cuda => Ok(Some(cuda(options, card).build())),
-        Device::Tensorrt => Ok(Some(tensorrt(options, card, shape)?.build())),
+        Device::Cpu | Device::Auto => Ok(Vec::new()),
+        Device::Cuda => Ok(vec![cuda(options, card).build().error_on_failure()]),
+        Device::Tensorrt => {
+            // A graph is recorded by the one that runs the model.
+            let rest = cuda(options, OnCard { graph: false, ..card });
+            Ok(vec![tensorrt(options, card, shape)?.build().error_on_failure(), rest.build().error_on_failure()])
+        }
     }
 }
 
-/// TF32 is off: results must not depend on the GPU's generation more than they have to.
+/// TF32 is off: results must not depend on the GPU's generation more than they have to. Algorithms of convolutions are cuDNN's choice by rule and not by
+/// timing them at each start, after which two starts could differ.
 fn cuda(options: &Options, card: OnCard) -> ep::CUDA {
     let provider = ep::CUDA::default().with_device_id(options.gpu).with_tf32(false).with_cuda_graph(card.graph);
+    let provider = provider.with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
+    on_stream(provider, card)
+}
+
+/// The address of a stream counts only with the word that there is one: without it ONNX Runtime's provider makes a stream of its own.
+fn on_stream<P: ArbitrarilyConfigurableExecutionProvider>(provider: P, card: OnCard) -> P {
     match card.stream {
-        Some(stream) => provider.with_arbitrary_config("user_compute_stream", stream),
+        Some(stream) => provider.with_arbitrary_config("has_user_compute_stream", "1").with_arbitrary_config("user_compute_stream", stream),
         None => provider,
     }
 }
@@ -64,10 +71,7 @@ fn tensorrt(options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<ep::
         let profile = format!("{name}:{}", dims.map(|d| d.to_string()).join("x"));
         provider = provider.with_profile_min_shapes(&profile).with_profile_opt_shapes(&profile).with_profile_max_shapes(&profile);
     }
-    Ok(match card.stream {
-        Some(stream) => provider.with_arbitrary_config("user_compute_stream", stream),
-        None => provider,
-    })
+    Ok(on_stream(provider, card))
 }
 
 /// Says every 10 s that an engine is still being built, until it is dropped; TensorRT itself is silent for minutes.
@@ -121,8 +125,8 @@ mod tests {
     #[test]
     fn the_cpu_needs_no_provider_and_a_folder_that_cannot_be_is_named() {
         let card = OnCard { stream: Some(4096), graph: true };
-        assert!(matches!(of(Device::Cpu, &Options::default(), card, None), Ok(None)));
-        assert!(matches!(of(Device::Cuda, &Options::default(), card, None), Ok(Some(_))));
+        assert!(of(Device::Cpu, &Options::default(), card, None).is_ok_and(|all| all.is_empty()));
+        assert!(of(Device::Cuda, &Options::default(), card, None).is_ok_and(|all| all.len() == 1));
         let options = Options { engine_cache: Some("/dev/null/engines".into()), ..Options::default() };
         let Err(error) = of(Device::Tensorrt, &options, card, Some(("images", [8, 3, 544, 960]))) else {
             panic!("a folder below a device")

@@ -44,6 +44,8 @@ pub struct Reader {
     input: AlignedBytes,
     scratch: FitScratch,
     rows: Vec<f32>,
+    /// Pictures of a run on TensorRT.
+    gpu_batch: usize,
     /// The output of a run.
     found: Vec<f32>,
 }
@@ -59,7 +61,7 @@ impl Reader {
     /// # Errors
     /// [`ModelError`] if it does not load, does not run, names no alphabet, or has no output that fits its alphabet.
     pub fn open(path: &Path, options: &Options) -> Result<Self, ModelError> {
-        let mut model = Model::open(path, options)?;
+        let mut model = Model::open_for_batches(path, options)?;
         let info = model.info().clone();
         let alphabet: Vec<char> = info.get("alphabet").map(|a| a.chars().collect()).unwrap_or_default();
         if alphabet.is_empty() {
@@ -99,7 +101,8 @@ impl Reader {
         let (mean, deviation) = (real("mean", 0.0)?, real("std", 1.0)?);
         let color = info.get("color").or_else(|| info.get("image_color_mode")).unwrap_or_default();
         let keep_aspect = info.get("keep_aspect_ratio").is_some_and(|k| k.trim().eq_ignore_ascii_case("true"));
-        let n = info.image.batch.unwrap_or(1);
+        let gpu_batch = options.gpu_batch.max(1);
+        let n = info.image.batch.unwrap_or(if info.device == Device::Tensorrt { gpu_batch } else { 1 });
         let black = AlignedBytes::zeros(n * info.image.len() * info.element.size());
         let shapes: Vec<Vec<usize>> = model.run(black.bytes(), n, |outputs| outputs.iter().map(|o| o.shape.clone()).collect())?;
         let slots_named = info.get("max_plate_slots").and_then(|s| s.trim().parse::<usize>().ok());
@@ -126,6 +129,7 @@ impl Reader {
             input: AlignedBytes::default(),
             scratch: FitScratch::default(),
             rows: Vec::new(),
+            gpu_batch,
             found: Vec::new(),
         })
     }
@@ -189,7 +193,8 @@ impl Reader {
     }
 
     /// Reads all pictures. On the CPU each is a run of its own unless the model fixes a batch: six at once took 6.1 ms, one
-    /// after the other 4.9 ms (best of 100, one thread), and no read can depend on the pictures beside it. On a GPU all are one run.
+    /// after the other 4.9 ms (best of 100, one thread), and no read can depend on the pictures beside it. On CUDA all are one run, on TensorRT
+    /// each run has the size that its engine is made for.
     ///
     /// `top_k`: candidates per character.
     ///
@@ -197,7 +202,11 @@ impl Reader {
     /// [`ModelError::Run`].
     pub fn read(&mut self, pictures: &[Picture<'_>], top_k: usize) -> Result<Vec<TextRead>, ModelError> {
         let mut reads = Vec::with_capacity(pictures.len());
-        let open = if self.info().device == Device::Cpu { 1 } else { pictures.len() };
+        let open = match self.info().device {
+            Device::Cpu => 1,
+            Device::Tensorrt => self.gpu_batch,
+            Device::Auto | Device::Cuda => pictures.len(),
+        };
         let batch = self.info().image.batch.unwrap_or(open);
         for chunk in pictures.chunks(batch.max(1)) {
             self.fill(chunk, batch);
