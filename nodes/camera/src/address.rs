@@ -1,7 +1,7 @@
 //! Where a source is, and the user name and password that open it, which nobody else gets to see.
 
-use gantry_credentials::{Credentials, has_credentials, user_and_password};
-use gantry_media::{device_path, redact};
+use gantry_credentials::{Credentials, has_credentials, redact, user_and_password};
+use gantry_media::device_path;
 use gantry_node::Fault;
 
 /// A path or an address. What is printed of it has no password.

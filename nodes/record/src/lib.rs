@@ -27,7 +27,6 @@
 
 mod contract;
 mod events;
-mod origin;
 mod ring;
 mod video;
 
@@ -38,7 +37,8 @@ use gantry_contract::Contract;
 use gantry_frames::Mode;
 use gantry_messages::{PacketRow, ReadingRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
-use gantry_recording::{Limits, RecordError, Recorder, Taken};
+use gantry_origin::Origin;
+use gantry_recording::{About, Limits, RecordError, Recorder, Taken};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl Stage for Record {
         if context.inputs().is_empty() && !context.graph.is_null() {
             return Err(Fault::new("nothing is connected to this node").hint("connect `camera/packets` as `packets`, and results"));
         }
-        let about = origin::about(context)?;
+        let about = about(context)?;
         if params.keep == Keep::Events {
             return Self::open_events(&params, about, context);
         }
@@ -157,7 +157,7 @@ impl Stage for Record {
 }
 
 impl Record {
-    fn open_events(params: &Params, about: gantry_recording::About, context: &Context) -> Result<Self, Fault> {
+    fn open_events(params: &Params, about: About, context: &Context) -> Result<Self, Fault> {
         let ports: Vec<String> = context.inputs().iter().filter_map(|e| Some(CONTRACT.input_port(&e.input)?.name.to_string())).collect();
         let has = |name: &str| ports.iter().any(|port| port == name);
         if !context.graph.is_null() && (!has("packets") || !has("readings")) {
@@ -227,6 +227,22 @@ fn take_all(
         }
     }
     Ok(Ok(()))
+}
+
+/// What the recording says of its run.
+fn about(context: &Context) -> Result<About, Fault> {
+    let origin = Origin::of(context)?;
+    for file in &origin.unreadable {
+        warn!("the recording will not have the digest of {file}");
+    }
+    let folder = std::env::current_dir().unwrap_or_default();
+    let about = About::default()
+        .with(About::RUN, &context.run_id)
+        .with(About::MODE, &origin.mode)
+        .with(About::VERSION, &origin.gantry)
+        .with(About::FOLDER, folder.display().to_string())
+        .with(About::GRAPH, &origin.graph);
+    Ok(origin.files.iter().fold(about, |about, (parameter, sum)| about.with_digest(parameter, sum)))
 }
 
 fn record_fault(error: RecordError) -> Fault {

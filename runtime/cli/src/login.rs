@@ -1,8 +1,7 @@
 //! User name and password of the streams on a command line, and none in it.
 
 use crate::failure::Failure;
-use gantry_credentials::{Credentials, has_credentials, user_and_password};
-use gantry_media::redact;
+use gantry_credentials::{Credentials, has_credentials, redact, user_and_password};
 use std::path::Path;
 
 /// What opens the streams of a command.

@@ -4,8 +4,10 @@
 //! logs are for everybody to read. What is read here is never printed: [`Secret`] shows `***`, and no error has any of it.
 
 mod address;
+mod redact;
 
 pub use address::has_credentials;
+pub use redact::{redact, redact_in};
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt;

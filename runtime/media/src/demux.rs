@@ -1,11 +1,12 @@
 //! Encoded access units from files and streams.
 #![allow(unsafe_code)]
 
+use crate::MediaError;
 use crate::device::{check_device, device_path, hint as device_hint, input_format};
 use crate::ffi::{self, Packet, c_text, describe, to_ns};
 use crate::patience::{Patience, interrupted};
-use crate::{MediaError, redact, redact_in};
 use ffmpeg_sys_next as sys;
+use gantry_credentials::{redact, redact_in};
 use std::ffi::c_int;
 use std::ptr::null_mut;
 use std::sync::Arc;

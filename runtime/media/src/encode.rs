@@ -1,11 +1,12 @@
 //! Video files from pictures, for people who would rather look.
 #![allow(unsafe_code)]
 
+use crate::MediaError;
 use crate::convert::{Converter, Side};
 use crate::ffi::{self, CodecContext, Frame, Packet, c_text, check};
 use crate::reader::{I420, RGB24};
-use crate::{MediaError, redact};
 use ffmpeg_sys_next as sys;
+use gantry_credentials::redact;
 use gantry_frames::Colour;
 use std::ffi::c_int;
 use std::path::Path;

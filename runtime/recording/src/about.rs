@@ -48,10 +48,10 @@ impl About {
         self.entries.iter().filter_map(|(name, text)| Some((name.strip_prefix("sha256 ")?, text.as_str())))
     }
 
-    /// Sets the digest of the file that parameter `name` of `node` names.
+    /// Sets the digest of the file that a parameter (`recognize.MODEL`) names.
     #[must_use]
-    pub fn with_digest(self, node: &str, name: &str, sha256: &str) -> Self {
-        self.with(format!("sha256 {node}.{name}"), sha256)
+    pub fn with_digest(self, parameter: &str, sha256: &str) -> Self {
+        self.with(format!("sha256 {parameter}"), sha256)
     }
 
     /// The texts with their checksum.
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_changed_character_is_noticed() {
-        let about = About::default().with(About::GRAPH, "nodes: []").with_digest("recognize", "MODEL", "ab12");
+        let about = About::default().with(About::GRAPH, "nodes: []").with_digest("recognize.MODEL", "ab12");
         let mut texts = about.checked();
         assert_eq!(About::of(texts.clone()), Some(about.clone()));
         assert_eq!(about.digests().collect::<Vec<_>>(), [("recognize.MODEL", "ab12")]);

@@ -20,7 +20,6 @@
 mod about;
 mod batch;
 mod chunks;
-mod digest;
 mod entries;
 mod error;
 mod files;
@@ -34,7 +33,6 @@ mod survey;
 
 pub use about::About;
 pub use batch::read_array;
-pub use digest::digest;
 pub use entries::{Entries, Entry, Lost, Message};
 pub use error::{OpenError, RecordError};
 pub use files::Recording;

@@ -3,7 +3,8 @@
 use super::ReadArgs;
 use super::recording::is_recording;
 use gantry_graph::{Graph, NodeSpec, files};
-use gantry_recording::{About, Recording, digest};
+use gantry_origin::digest;
+use gantry_recording::{About, Recording};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -113,8 +114,8 @@ mod tests {
         let now =
             graph("nodes: [{id: recognize, path: x/recognize, env: {MODEL: m.onnx, TOP_K: 5}}, {id: other, path: bin/vote}]", dir.path());
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(changed_files(&About::default().with_digest("recognize", "MODEL", abc), &now), Vec::<String>::new());
-        let changed = changed_files(&About::default().with_digest("recognize", "MODEL", "00"), &now);
+        assert_eq!(changed_files(&About::default().with_digest("recognize.MODEL", abc), &now), Vec::<String>::new());
+        let changed = changed_files(&About::default().with_digest("recognize.MODEL", "00"), &now);
         assert!(changed[0].starts_with("`recognize.MODEL` is another file") && changed[0].contains("ba7816bf8f01"), "{changed:?}");
         assert_eq!(
             changed_nodes(&then, &now),

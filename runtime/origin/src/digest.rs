@@ -1,11 +1,11 @@
-//! Which version of a file a run had.
+//! SHA-256 of files and texts in hex, as `sha256sum` prints it.
 
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// SHA-256 of a file in hex, as `sha256sum` prints it.
+/// The digest of a file.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -15,8 +15,20 @@ pub fn digest(path: &Path) -> io::Result<String> {
     let mut block = vec![0; 1 << 20];
     loop {
         match file.read(&mut block)? {
-            0 => return Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()),
+            0 => return Ok(hex(hasher)),
             n => hasher.update(block.get(..n).unwrap_or_default()),
         }
     }
+}
+
+/// The digest of a text.
+#[must_use]
+pub fn digest_of(text: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(text);
+    hex(hasher)
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

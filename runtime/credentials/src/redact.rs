@@ -21,7 +21,7 @@ pub fn redact(address: &str) -> String {
     format!("{scheme}://{secret}{path}{query}")
 }
 
-/// `text` (a message of FFmpeg) with every occurrence of `address` redacted.
+/// `text` (a message of a library) with every occurrence of `address` redacted.
 #[must_use]
 pub fn redact_in(text: &str, address: &str) -> String {
     if address.contains("://") { text.replace(address, &redact(address)) } else { text.to_owned() }
