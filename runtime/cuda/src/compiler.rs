@@ -1,18 +1,18 @@
 //! NVRTC: CUDA C++ to code for one architecture, at run time and without a GPU.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CString, c_char, c_int};
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::OnceLock;
 
-use cudarc::nvrtc::sys::{self, nvrtcProgram, nvrtcResult};
-
 use crate::CudaError;
+use crate::nvrtc::{Get, Nvrtc, Program as Raw, SUCCESS, Size};
 
 /// The NVRTC library, loaded once per process.
 #[derive(Debug, Clone, Copy)]
 pub struct Compiler {
+    nvrtc: &'static Nvrtc,
     version: (i32, i32),
 }
 
@@ -39,7 +39,7 @@ pub enum Code {
 static LOADED: OnceLock<Result<Compiler, CudaError>> = OnceLock::new();
 
 impl Compiler {
-    /// Loads the library at the first call; later calls repeat the first answer. `file` is looked at first, then the loader's search path.
+    /// Loads the library at the first call; later calls repeat the first answer: `file`, or without one what the loader's search path has.
     ///
     /// # Errors
     /// [`CudaError::NoCompiler`].
@@ -49,24 +49,30 @@ impl Compiler {
 
     fn open(file: Option<&Path>) -> Result<Self, CudaError> {
         let no_compiler = |why: String| CudaError::NoCompiler { file: file.map(PathBuf::from), why };
-        if let Some(file) = file {
-            // cudarc asks the loader for a library by name; one that is loaded already has it.
-            // SAFETY: loads NVRTC, whose initialisers are those of NVIDIA's library.
-            let library = unsafe { libloading::os::unix::Library::open(Some(file), libloading::os::unix::RTLD_NOW) };
-            // Stays for the life of the process, as cudarc's own does.
-            std::mem::forget(library.map_err(|error| no_compiler(error.to_string()))?);
-        }
-        // SAFETY: looks for NVRTC in the loader's search path and loads it.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(no_compiler("the loader finds no `libnvrtc.so.12`".to_owned()));
-        }
+        // For the life of the process.
+        let nvrtc: &'static Nvrtc = Box::leak(Box::new(Nvrtc::open(file).map_err(no_compiler)?));
         let (mut major, mut minor) = (0, 0);
-        // SAFETY: the library is there; writes two ints.
-        let result = unsafe { sys::nvrtcVersion(&mut major, &mut minor) };
-        match result {
-            nvrtcResult::NVRTC_SUCCESS => Ok(Self { version: (major, minor) }),
-            other => Err(no_compiler(format!("nvrtcVersion: {other:?}"))),
+        // SAFETY: writes two ints.
+        match unsafe { (nvrtc.version)(&mut major, &mut minor) } {
+            SUCCESS => Ok(Self { nvrtc, version: (major, minor) }),
+            other => Err(no_compiler(format!("nvrtcVersion: {}", nvrtc.name(other)))),
         }
+    }
+
+    /// The architectures that it makes machine code for, as 90 for `sm_90`, in rising order; empty if it does not say.
+    #[must_use]
+    pub fn architectures(&self) -> Vec<u32> {
+        let mut count = 0;
+        // SAFETY: writes one int.
+        if unsafe { (self.nvrtc.count_architectures)(&mut count) } != SUCCESS {
+            return Vec::new();
+        }
+        let mut all = vec![0; usize::try_from(count).unwrap_or(0)];
+        // SAFETY: writes as many ints as it said.
+        if unsafe { (self.nvrtc.architectures)(all.as_mut_ptr()) } != SUCCESS {
+            return Vec::new();
+        }
+        all.into_iter().filter_map(|number| u32::try_from(number).ok()).collect()
     }
 
     /// Major and minor version, as in (12, 8).
@@ -87,22 +93,22 @@ impl Compiler {
         let refused = |why: String| CudaError::Compile { name: program.name.to_owned(), target: target.clone(), why };
         let all = ended(std::iter::once(target.as_str()).chain(options.iter().copied()), &refused)?;
         let at = pointers(&all);
-        let unit = Unit::new(program, &refused)?;
+        let unit = Unit::new(self.nvrtc, program, &refused)?;
         // SAFETY: a program; as many options as are counted, each ending with 0.
-        let result = unsafe { sys::nvrtcCompileProgram(unit.0, at.len() as i32, at.as_ptr()) };
-        if result != nvrtcResult::NVRTC_SUCCESS {
+        let result = unsafe { (self.nvrtc.compile)(unit.raw, at.len() as i32, at.as_ptr()) };
+        if result != SUCCESS {
             // SAFETY: the functions write one size and then as many bytes.
-            let said = unit.bytes(|p, n| unsafe { sys::nvrtcGetProgramLogSize(p, n) }, |p, b| unsafe { sys::nvrtcGetProgramLog(p, b) });
+            let said = unsafe { unit.bytes(self.nvrtc.log_size, self.nvrtc.log) };
             let said = said.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\0').trim().to_owned());
-            return Err(refused(format!("{result:?}\n{}", said.unwrap_or_default())));
+            return Err(refused(format!("{}\n{}", self.nvrtc.name(result), said.unwrap_or_default())));
         }
         let made = match code {
             // SAFETY: as above.
-            Code::Cubin => unit.bytes(|p, n| unsafe { sys::nvrtcGetCUBINSize(p, n) }, |p, b| unsafe { sys::nvrtcGetCUBIN(p, b) }),
+            Code::Cubin => unsafe { unit.bytes(self.nvrtc.cubin_size, self.nvrtc.cubin) },
             // SAFETY: as above.
-            Code::Ptx => unit.bytes(|p, n| unsafe { sys::nvrtcGetPTXSize(p, n) }, |p, b| unsafe { sys::nvrtcGetPTX(p, b) }),
+            Code::Ptx => unsafe { unit.bytes(self.nvrtc.ptx_size, self.nvrtc.ptx) },
         };
-        made.map_err(|result| refused(format!("{result:?}")))
+        made.map_err(|result| refused(self.nvrtc.name(result)))
     }
 }
 
@@ -116,10 +122,13 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
 }
 
 /// A program of NVRTC.
-struct Unit(nvrtcProgram);
+struct Unit {
+    nvrtc: &'static Nvrtc,
+    raw: Raw,
+}
 
 impl Unit {
-    fn new(program: &Program<'_>, refused: &dyn Fn(String) -> CudaError) -> Result<Self, CudaError> {
+    fn new(nvrtc: &'static Nvrtc, program: &Program<'_>, refused: &dyn Fn(String) -> CudaError) -> Result<Self, CudaError> {
         let own = ended([program.text, program.name].into_iter(), refused)?;
         let names = ended(program.headers.iter().map(|header| header.0), refused)?;
         let texts = ended(program.headers.iter().map(|header| header.1), refused)?;
@@ -127,21 +136,22 @@ impl Unit {
         let (text_at, name_at, count) = (own[0].as_ptr(), own[1].as_ptr(), names.len() as i32);
         let mut raw = ptr::null_mut();
         // SAFETY: texts that end with 0; as many headers as are counted; NVRTC copies them; writes one pointer; destroyed once, by `Drop`.
-        let result = unsafe { sys::nvrtcCreateProgram(&mut raw, text_at, name_at, count, texts_at.as_ptr(), names_at.as_ptr()) };
-        if result == nvrtcResult::NVRTC_SUCCESS { Ok(Self(raw)) } else { Err(refused(format!("nvrtcCreateProgram: {result:?}"))) }
+        let result = unsafe { (nvrtc.create)(&mut raw, text_at, name_at, count, texts_at.as_ptr(), names_at.as_ptr()) };
+        if result == SUCCESS { Ok(Self { nvrtc, raw }) } else { Err(refused(format!("nvrtcCreateProgram: {}", nvrtc.name(result)))) }
     }
 
-    /// What a pair of functions of NVRTC gives: the first says how many bytes, the second writes them.
-    fn bytes(
-        &self,
-        size: impl Fn(nvrtcProgram, *mut usize) -> nvrtcResult,
-        get: impl Fn(nvrtcProgram, *mut c_char) -> nvrtcResult,
-    ) -> Result<Vec<u8>, nvrtcResult> {
+    /// What a pair of functions of NVRTC gives.
+    ///
+    /// # Safety
+    /// The first writes how many bytes there are, the second writes as many.
+    unsafe fn bytes(&self, size: Size, get: Get) -> Result<Vec<u8>, c_int> {
         let mut count = 0;
-        let ok = |result| if result == nvrtcResult::NVRTC_SUCCESS { Ok(()) } else { Err(result) };
-        ok(size(self.0, &mut count))?;
+        let ok = |result| if result == SUCCESS { Ok(()) } else { Err(result) };
+        // SAFETY: a program; the caller's promise.
+        ok(unsafe { size(self.raw, &mut count) })?;
         let mut bytes = vec![0u8; count];
-        ok(get(self.0, bytes.as_mut_ptr().cast()))?;
+        // SAFETY: as above.
+        ok(unsafe { get(self.raw, bytes.as_mut_ptr().cast()) })?;
         Ok(bytes)
     }
 }
@@ -149,11 +159,9 @@ impl Unit {
 impl Drop for Unit {
     fn drop(&mut self) {
         // SAFETY: made by `new`, destroyed once.
-        let result = unsafe { sys::nvrtcDestroyProgram(&mut self.0) };
-        if result != nvrtcResult::NVRTC_SUCCESS {
-            // SAFETY: the library is loaded; a static text for every result.
-            let name = unsafe { CStr::from_ptr(sys::nvrtcGetErrorString(result)) };
-            tracing::error!(error = %name.to_string_lossy(), "NVRTC program could not be given back");
+        let result = unsafe { (self.nvrtc.destroy)(&mut self.raw) };
+        if result != SUCCESS {
+            tracing::error!(error = self.nvrtc.name(result), "NVRTC program could not be given back");
         }
     }
 }

@@ -4,10 +4,13 @@
 use std::ptr;
 use std::sync::Arc;
 
-use cudarc::driver::sys::{self, CUcontext};
+use cudarc::driver::sys::{self, CUcontext, CUctx_flags, CUresult};
 
 use crate::driver::{check, log_drop};
 use crate::{CudaError, Device};
+
+/// Somebody made the context with other flags.
+const PRIMARY_CONTEXT_ACTIVE: u32 = CUresult::CUDA_ERROR_PRIMARY_CONTEXT_ACTIVE as u32;
 
 /// A retained primary context. Clones share it; it is given back with the last one and with all that was made in it.
 #[derive(Debug, Clone)]
@@ -25,12 +28,20 @@ unsafe impl Send for Retained {}
 unsafe impl Sync for Retained {}
 
 impl Context {
-    /// Retains the primary context of `device`; makes it if nobody did.
+    /// Retains the primary context of `device`; makes it if nobody did. Threads that wait for the card sleep: by default the driver lets them spin as long
+    /// as there are more cores than contexts, which would take one core per node.
     ///
     /// # Errors
     /// What the driver says: no memory, a card in exclusive mode.
     pub fn primary(device: Device) -> Result<Self, CudaError> {
         let mut raw = ptr::null_mut();
+        let flags = CUctx_flags::CU_CTX_SCHED_BLOCKING_SYNC as u32;
+        // SAFETY: a `Device` exists only after cuInit.
+        match check("cuDevicePrimaryCtxSetFlags_v2", unsafe { sys::cuDevicePrimaryCtxSetFlags_v2(device.raw, flags) }) {
+            // Documented for a context that somebody else made with other flags; it works as well, and spins.
+            Err(CudaError::Driver { code: PRIMARY_CONTEXT_ACTIVE, .. }) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
         // SAFETY: a `Device` exists only after cuInit; writes one pointer; released once, by `Drop`.
         check("cuDevicePrimaryCtxRetain", unsafe { sys::cuDevicePrimaryCtxRetain(&mut raw, device.raw) })?;
         Ok(Self(Arc::new(Retained { device, raw })))

@@ -107,13 +107,17 @@ impl CudaError {
             }
             Self::Driver { code, .. } => match code {
                 2 => "the card's memory is full: use fewer or smaller slots, or end other programs (`nvidia-smi` lists them)",
+                34 => "this is the CUDA toolkit's stub of libcuda: take its folder out of LD_LIBRARY_PATH",
+                36 => "the driver is too old for this call: update it",
                 3 | 4 | 802 => "the driver is not ready: look at `nvidia-smi`; after an update of the driver, restart the machine",
                 46 => "the card is taken by another program in exclusive mode (`nvidia-smi -c 0` ends that)",
                 100 | 101 => "look at `nvidia-smi` and at `CUDA_VISIBLE_DEVICES`; in a container start it with `--gpus all`",
                 209 | 218 | 222 => {
                     "compiled kernels do not fit card or driver: update the driver, or remove the kernels' cache (~/.cache/gantry/kernels)"
                 }
-                700 | 702 | 710 | 716 | 717 | 719 => "a kernel failed and this process must be restarted; `dmesg | grep NVRM` may say more",
+                214 | 226 | 700 | 702 | 710 | 714..=719 => {
+                    "a kernel failed and this process must be restarted; `dmesg | grep NVRM` may say more"
+                }
                 800 | 801 => "this card or container does not allow it: the legacy IPC needs `--ipc=host` and a shared PID namespace",
                 803 => "driver library and kernel module differ: restart the machine",
                 _ => "look at `nvidia-smi` and `dmesg | grep NVRM`",

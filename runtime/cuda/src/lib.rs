@@ -22,6 +22,7 @@ mod driver;
 mod error;
 mod memory;
 mod module;
+mod nvrtc;
 mod stream;
 mod video;
 
