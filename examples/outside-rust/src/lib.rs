@@ -127,6 +127,7 @@ mod tests {
             legibility: 0.5,
             reads: reads.iter().map(read).collect(),
             evidence: vec![1],
+            overview: Vec::new(),
         };
         TextsRow { source: "gate".into(), frame, texts: if reads.is_empty() { vec![] } else { vec![crop] }, ..TextsRow::default() }
     }

@@ -19,6 +19,8 @@ pub struct OnCard {
     queue: Queue,
     /// Grey pictures of a frame's crops, for their legibility.
     grey: Room,
+    /// A frame that was scaled down.
+    whole: Room,
     /// A crop of a frame that lies on the host.
     small: Vec<u8>,
 }
@@ -34,7 +36,7 @@ impl OnCard {
         let card = memory.context().ok_or_else(|| wanted(no_card()))?;
         let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| wanted(kernel_fault(&e)))?;
         let queue = Queue::new(&kernels).map_err(|e| wanted(kernel_fault(&e)))?;
-        Ok(Self { queue, grey: Room::default(), small: Vec::new() })
+        Ok(Self { queue, grey: Room::default(), whole: Room::default(), small: Vec::new() })
     }
 
     /// Cuts each plate of a frame, in its pixels, into the slot of the same index, and says how legible it is. The frame is not read any more when this
@@ -125,6 +127,26 @@ impl OnCard {
         self.small.resize(len, 0);
         let _results = gantry_copies::results();
         self.queue.stream().download(&pixels, &mut self.small[..len]).map_err(|e| cuda_fault(&e))?;
+        Ok(&self.small[..len])
+    }
+
+    /// The pixels of a whole frame of the card, scaled down there.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn overview(&mut self, frame: DeviceFrame<'_>, plan: &Plan) -> Result<&[u8], Fault> {
+        let stride = plan.stride()?;
+        let len = stride * plan.height;
+        let context = self.queue.stream().context().clone();
+        let memory = self.whole.at_least(&context, len).map_err(|e| kernel_fault(&e))?;
+        let out = memory.slice_mut(0, len).map_err(|e| cuda_fault(&e))?;
+        let look = Look::Window(plan.window, Shear(0.0));
+        let mut item = [CutItem { frame, look, width: plan.width as u32, height: plan.height as u32, out, stride: stride as u32 }];
+        self.queue.cut(&mut item).map_err(|e| kernel_fault(&e))?;
+        let [item] = item;
+        self.small.resize(len, 0);
+        let _results = gantry_copies::results();
+        self.queue.stream().download(&item.out.as_slice(), &mut self.small[..len]).map_err(|e| cuda_fault(&e))?;
         Ok(&self.small[..len])
     }
 

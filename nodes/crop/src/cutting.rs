@@ -1,7 +1,7 @@
 //! One plate from frame to slot.
 
 use crate::geometry::{Sizes, levelled, target, window};
-use gantry_frames::Layout;
+use gantry_frames::{ImageLayout, Layout};
 use gantry_images::{
     Cutter, Gray, LegibilityScratch, Rgb, Shear, SlantScratch, Yuv, encode_jpeg, estimate_slant, gray_from_rgb, legibility,
 };
@@ -32,6 +32,15 @@ impl Plan {
         let cut = if slope == 0.0 { cut } else { levelled(&cut, slope) };
         let (width, height) = target(&cut, sizes);
         Self { window: cut, slope, width, height }
+    }
+
+    /// The whole of a frame, `width` px wide or as wide as it is, with even sides.
+    pub(crate) fn overview(frame: &ImageLayout, width: usize) -> Self {
+        let (whole_width, whole_height) = (frame.width as usize, frame.height as usize);
+        let width = (width.min(whole_width) & !1).max(2);
+        let height = ((whole_height * width).div_ceil(whole_width) & !1).max(2);
+        let window = gantry_images::Window { x: 0.0, y: 0.0, width: whole_width as f64, height: whole_height as f64 };
+        Self { window, slope: 0.0, width, height }
     }
 
     /// RGB in a slot.
@@ -69,6 +78,7 @@ pub struct Cutting {
     slant: SlantScratch,
     legibility: LegibilityScratch,
     grey: Vec<u8>,
+    whole: Vec<u8>,
 }
 
 impl Cutting {
@@ -99,6 +109,17 @@ impl Cutting {
         self.grey.resize(plan.width * plan.height, 0);
         gray_from_rgb(&Rgb::new(out, plan.width, plan.height, stride)?, &mut self.grey);
         Ok(legibility(&mut self.legibility, &Gray::new(&self.grey, plan.width, plan.height, plan.width)?))
+    }
+
+    /// JPEG of a whole frame.
+    ///
+    /// # Errors
+    /// If the encoder fails.
+    pub fn overview(&mut self, frame: &Yuv<'_>, plan: &Plan, quality: u8) -> Result<Vec<u8>, Fault> {
+        let stride = plan.stride()?;
+        self.whole.resize(stride * plan.height, 0);
+        self.cutter.rgb(frame, &plan.window, Shear(0.0), plan.width, plan.height, &mut self.whole, stride);
+        self.evidence(plan, &self.whole, stride, quality)
     }
 
     /// JPEG of a crop that was cut.

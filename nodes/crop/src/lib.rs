@@ -63,6 +63,7 @@ pub struct Params {
     pub max_height_px: usize,
     pub rectify: bool,
     pub jpeg_quality: u8,
+    pub overview_px: usize,
     pub memory: String,
     pub pool_slots: u32,
 }
@@ -282,10 +283,16 @@ impl Crop {
             slots.push(slot);
         }
         let cuts = self.cut(&picture, &plates, &mut slots)?;
+        let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
+        let shown: Vec<bool> = wanted
+            .iter()
+            .zip(&cuts)
+            .map(|((track, plate), (_, legibility))| gate.is_evidence(track.track_id, *legibility, plate.width()))
+            .collect();
+        // One for all plates of the frame.
+        let overview = if shown.contains(&true) { self.overview(&picture)? } else { Vec::new() };
         drop(picture);
-        for (((track, plate), mut slot), (plan, legibility)) in wanted.into_iter().zip(slots).zip(cuts) {
-            let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
-            let is_evidence = gate.is_evidence(track.track_id, legibility, plate.width());
+        for ((((track, plate), mut slot), (plan, legibility)), is_evidence) in wanted.into_iter().zip(slots).zip(cuts).zip(shown) {
             let evidence = if is_evidence {
                 let stride = plan.stride()?;
                 let pixels: &[u8] = match &mut self.on_card {
@@ -310,11 +317,25 @@ impl Crop {
                 height: plan.height as u32,
                 variants: vec!["original".to_owned()],
                 evidence,
+                overview: if is_evidence { overview.clone() } else { Vec::new() },
                 handle: *published.handle.as_bytes(),
             });
         }
         out.count("crops", row.crops.len() as u64);
         Ok(Ok(row))
+    }
+
+    /// JPEG of a whole frame as wide as was asked for, and never wider than it is; empty where none is wanted.
+    fn overview(&mut self, picture: &Acquired) -> Result<Vec<u8>, Fault> {
+        let Some(layout) = picture.layout().as_image().filter(|_| self.params.overview_px > 0) else { return Ok(Vec::new()) };
+        let plan = Plan::overview(layout, self.params.overview_px);
+        match (&mut self.on_card, picture.device()) {
+            (Some(card), Some(pixels)) => {
+                let small = card.overview(DeviceFrame { layout, pixels }, &plan)?;
+                self.cutting.evidence(&plan, small, plan.stride()?, self.params.jpeg_quality)
+            }
+            _ => self.cutting.overview(&Yuv::of(layout, picture.bytes())?, &plan, self.params.jpeg_quality),
+        }
     }
 
     /// Cuts each plate of a frame, in its pixels, into the slot of the same index; with how legible it is.

@@ -186,6 +186,36 @@ fn a_small_plate_is_scaled_up_and_every_frame_has_its_row() {
 }
 
 #[test]
+fn the_whole_frame_goes_with_the_evidence_where_that_is_wanted() {
+    let sent = |given: &[(&str, &str)]| -> Vec<(usize, Vec<u8>)> {
+        let mut b = Bench::new(given);
+        b.send_frames(&(0..8).map(|n| b.frame("cam", n, 0.0, 0)).collect::<Vec<_>>());
+        b.send_tracks(&(0..8).map(|n| tracks("cam", n, n as u32 + 1)).collect::<Vec<_>>());
+        b.out.taken::<CropsRow>("crops").into_iter().flat_map(|row| row.crops).map(|crop| (crop.evidence.len(), crop.overview)).collect()
+    };
+    assert!(sent(&[]).iter().all(|(_, overview)| overview.is_empty()));
+    for (wanted, width) in [("160", 160), ("3840", layout().as_image().unwrap().width as usize)] {
+        let crops = sent(&[("OVERVIEW_PX", wanted)]);
+        assert!(crops.iter().any(|(evidence, _)| *evidence > 0));
+        for (evidence, overview) in crops {
+            assert_eq!(evidence > 0, !overview.is_empty());
+            if !overview.is_empty() {
+                let image = *layout().as_image().unwrap();
+                let height = (image.height as usize * width).div_ceil(image.width as usize) & !1;
+                assert_eq!(jpeg_size(&overview), (width, height));
+            }
+        }
+    }
+}
+
+/// Width and height from the frame header (SOF0) of a JPEG.
+fn jpeg_size(jpeg: &[u8]) -> (usize, usize) {
+    let at = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).expect("a baseline JPEG");
+    let number = |i: usize| usize::from(u16::from_be_bytes([jpeg[at + i], jpeg[at + i + 1]]));
+    (number(7), number(5))
+}
+
+#[test]
 fn crops_do_not_depend_on_timing_or_on_the_other_camera() {
     let strip = |rows: Vec<CropsRow>| -> Vec<CropsRow> {
         let mut rows: Vec<CropsRow> = rows.into_iter().filter(|r| r.source == "a").collect();

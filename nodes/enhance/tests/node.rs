@@ -44,6 +44,7 @@ fn publish(pool: &Pool, w: usize, h: usize, track_id: u64) -> Crop {
         height: h as u32,
         variants: vec!["original".into()],
         evidence: vec![1, 2, 3],
+        overview: Vec::new(),
         handle,
     }
 }

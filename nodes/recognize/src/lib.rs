@@ -169,6 +169,7 @@ fn text_of(crop: Crop, reads: Vec<TextRead>, least: f32) -> CropText {
         legibility: crop.legibility,
         reads: crop.variants.into_iter().zip(reads).filter(|(_, read)| read.confidence >= least).map(named).collect(),
         evidence: crop.evidence,
+        overview: crop.overview,
     }
 }
 

@@ -47,6 +47,7 @@ impl Bench {
             height: 8,
             variants: variants.iter().map(|v| (*v).to_owned()).collect(),
             evidence: vec![1, 2, 3],
+            overview: Vec::new(),
             handle: *published.handle.as_bytes(),
         }
     }

@@ -225,7 +225,15 @@ mod tests {
         let read = |frame, track_id, text: &str| {
             let reads = vec![VariantRead { variant: "original".into(), text: text.into(), confidence: 0.9, characters: Vec::new() }];
             let bbox_in_source = BoxXyxy::new(0.0, 0.0, 100.0, 20.0);
-            let crop = CropText { track_id, bbox_in_source, plate_confidence: 0.9, legibility: 0.5, reads, evidence: Vec::new() };
+            let crop = CropText {
+                track_id,
+                bbox_in_source,
+                plate_confidence: 0.9,
+                legibility: 0.5,
+                reads,
+                evidence: Vec::new(),
+                overview: Vec::new(),
+            };
             TextsRow { frame, texts: vec![crop], ..TextsRow::default() }
         };
         let mut join = Join::new(None, 2);

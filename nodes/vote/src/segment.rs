@@ -23,6 +23,8 @@ pub struct FrameReads {
     pub legibility: f32,
     /// JPEG of the crop, where there is one.
     pub evidence: Vec<u8>,
+    /// JPEG of the whole frame, where there is one.
+    pub overview: Vec<u8>,
     /// One per variant.
     pub reads: Vec<Read>,
     /// Heaviest text of this frame.
@@ -64,6 +66,7 @@ impl FrameReads {
             bbox: crop.bbox_in_source,
             legibility: crop.legibility,
             evidence: std::mem::take(&mut crop.evidence),
+            overview: std::mem::take(&mut crop.overview),
             reads,
             text,
             confidence,
@@ -162,6 +165,7 @@ impl Segment {
             evidence_frame: shown.map_or(0, |f| f.frame),
             bbox_in_source: shown.map_or_else(BoxXyxy::default, |f| f.bbox),
             evidence: shown.map_or_else(Vec::new, |f| f.evidence.clone()),
+            overview: shown.map_or_else(Vec::new, |f| f.overview.clone()),
         }
     }
 }

@@ -54,6 +54,7 @@ fn rows(source: &str, plates: [&str; 3]) -> (Vec<TracksRow>, Vec<TextsRow>) {
                 legibility: 0.7,
                 reads: vec![read],
                 evidence: Vec::new(),
+                overview: Vec::new(),
             };
             TextsRow { source: source.into(), frame: f, pts_ns: f as i64 * 40_000_000, texts: vec![crop], ..TextsRow::default() }
         })

@@ -108,7 +108,15 @@ fn crop(s: &Seen<'_>, bbox: BoxXyxy, frame: u64) -> CropText {
     let read = VariantRead { variant: "original".into(), text: s.text.into(), confidence: s.confidence, characters };
     // Later frames are more legible; only they carry pictures.
     let legibility = (0.5 + 0.002 * frame as f32).min(1.0);
-    CropText { track_id: s.id, bbox_in_source: bbox, plate_confidence: 0.9, legibility, reads: vec![read], evidence: vec![frame as u8; 4] }
+    CropText {
+        track_id: s.id,
+        bbox_in_source: bbox,
+        plate_confidence: 0.9,
+        legibility,
+        reads: vec![read],
+        evidence: vec![frame as u8; 4],
+        overview: vec![frame as u8; 5],
+    }
 }
 
 #[test]

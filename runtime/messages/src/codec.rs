@@ -196,13 +196,22 @@ mod tests {
             height: 80,
             variants: vec!["original".into()],
             evidence: vec![0xff],
+            overview: vec![0xff, 0xd8],
             handle,
         };
         round_trip(&[CropsRow { crops: vec![crop], ..Default::default() }, CropsRow::default()]);
         let characters = vec![CharRead { candidates: "O0".into(), probabilities: vec![0.6, 0.4] }];
         let reads = vec![VariantRead { variant: "original".into(), text: "O".into(), confidence: 0.6, characters }];
         round_trip(&[TextsRow {
-            texts: vec![CropText { track_id: 3, bbox_in_source: bbox, plate_confidence: 0.9, legibility: 0.4, reads, evidence: vec![] }],
+            texts: vec![CropText {
+                track_id: 3,
+                bbox_in_source: bbox,
+                plate_confidence: 0.9,
+                legibility: 0.4,
+                reads,
+                evidence: vec![],
+                overview: vec![7],
+            }],
             ..Default::default()
         }]);
         let votes = vec![Vote { text: "AB1".into(), variant: "original".into(), frames: vec![4, 5], weight: 1.5 }];

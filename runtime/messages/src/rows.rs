@@ -305,6 +305,9 @@ pub struct Crop {
     /// JPEG of the crop in colour, only where it is the track's most legible so far.
     #[serde(with = "serde_bytes")]
     pub evidence: Vec<u8>,
+    /// JPEG of the whole frame, scaled down, beside `evidence` where `crop` was told to make one.
+    #[serde(with = "serde_bytes")]
+    pub overview: Vec<u8>,
     /// The buffer handle.
     #[serde(with = "handle_bytes")]
     pub handle: [u8; HANDLE_BYTES],
@@ -365,6 +368,9 @@ pub struct CropText {
     /// JPEG, as in [`Crop::evidence`].
     #[serde(with = "serde_bytes")]
     pub evidence: Vec<u8>,
+    /// JPEG, as in [`Crop::overview`].
+    #[serde(with = "serde_bytes")]
+    pub overview: Vec<u8>,
 }
 
 /// The texts of one frame.
@@ -435,6 +441,9 @@ pub struct ReadingRow {
     /// JPEG of the most legible crop.
     #[serde(with = "serde_bytes")]
     pub evidence: Vec<u8>,
+    /// JPEG of the whole frame of the evidence, scaled down; empty where none was made.
+    #[serde(with = "serde_bytes")]
+    pub overview: Vec<u8>,
 }
 
 /// Something that a vehicle did on the site: it came, it left, it was seen. Made of readings, and of tracks where lines are drawn.

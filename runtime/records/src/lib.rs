@@ -39,6 +39,9 @@ pub struct Record {
     pub evidence_frame: u64,
     /// JPEG of the plate, relative to the folder of the JSON Lines file.
     pub evidence: Option<String>,
+    /// JPEG of the whole frame of the evidence, scaled down; not written where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overview: Option<String>,
 }
 
 /// Votes for one text by one variant.
@@ -55,7 +58,7 @@ pub struct VoteRecord {
 }
 
 impl Record {
-    /// From the message; `evidence`: where its picture was put.
+    /// From the message; `evidence`: where its picture was put. There is no overview: [`Record::with_overview`].
     pub fn of(row: &ReadingRow, evidence: Option<String>) -> Self {
         let b = row.bbox_in_source;
         Self {
@@ -82,7 +85,14 @@ impl Record {
             bbox_xyxy: [b.x0, b.y0, b.x1, b.y1].map(|v| rounded(v, 1)),
             evidence_frame: row.evidence_frame,
             evidence,
+            overview: None,
         }
+    }
+
+    /// Says where the picture of the whole frame was put.
+    #[must_use]
+    pub fn with_overview(self, overview: Option<String>) -> Self {
+        Self { overview, ..self }
     }
 }
 

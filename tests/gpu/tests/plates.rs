@@ -145,7 +145,7 @@ fn made(frames_on_card: bool, memory: &'static str, device: &'static str) -> Mad
     let folders = format!("{}:{}", program.parent().unwrap().display(), program.ancestors().nth(2).unwrap().display());
     let place = ("MEMORY", memory);
     let mut crop = gantry_node_crop::Crop::open(
-        params::<gantry_node_crop::Crop>(&[place, ("READ_EVERY_FRAMES", "1")]),
+        params::<gantry_node_crop::Crop>(&[place, ("READ_EVERY_FRAMES", "1"), ("OVERVIEW_PX", "400")]),
         &node("crop", "crops", "enhance"),
     )
     .unwrap();
@@ -189,6 +189,7 @@ fn assert_same(found: &Made, wanted: &Made, place: &str) {
             assert_eq!((found.track_id, found.width, found.height), (wanted.track_id, wanted.width, wanted.height), "{place}");
             assert_eq!(found.legibility, wanted.legibility, "{place}: track {}", found.track_id);
             assert!(found.evidence == wanted.evidence, "{place}: evidence of track {}", found.track_id);
+            assert!(found.overview == wanted.overview, "{place}: overview of track {}", found.track_id);
         }
     }
     assert!(found.cut == wanted.cut && found.enhanced == wanted.enhanced, "{place}");
@@ -202,7 +203,8 @@ fn crops_scores_evidence_and_texts_are_those_of_the_host_and_no_frame_leaves_the
     }
     let host = made(false, "host", "cpu");
     assert!(
-        host.cut.iter().all(|row| row.crops.len() == plates(0).len()) && host.cut[0].crops.iter().all(|crop| !crop.evidence.is_empty())
+        host.cut.iter().all(|row| row.crops.len() == plates(0).len())
+            && host.cut[0].crops.iter().all(|crop| !crop.evidence.is_empty() && !crop.overview.is_empty())
     );
     assert!(host.texts.iter().flat_map(|row| &row.texts).all(|text| text.reads.len() == 6));
     assert_same(&made(true, "cuda", "cpu"), &host, "frames of the card");

@@ -220,7 +220,15 @@ impl Engine {
             .map(|(name, r)| VariantRead { variant: name.clone(), text: r.text, confidence: r.confidence, characters: r.characters })
             .collect();
         let plate_confidence = found.as_ref().map_or(1.0, |f| f.confidence);
-        let text = CropText { track_id: 1, bbox_in_source: *bbox, plate_confidence, legibility, reads, evidence: Vec::new() };
+        let text = CropText {
+            track_id: 1,
+            bbox_in_source: *bbox,
+            plate_confidence,
+            legibility,
+            reads,
+            evidence: Vec::new(),
+            overview: Vec::new(),
+        };
         let voters: Vec<Read> = text.reads.iter().map(|r| Read::of(0, &text, r)).collect();
         let vote = consensus(&voters, &self.options).map(|c| Vote { plate: c.text, confidence: c.confidence, syntax: c.syntax });
         let variants = text

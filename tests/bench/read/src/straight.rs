@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
             .collect();
         laps.lap(7);
         let (track_id, plate_confidence) = (track.track_id, track.plate_confidence);
-        Ok(CropText { track_id, bbox_in_source: *plate, plate_confidence, legibility, reads, evidence })
+        Ok(CropText { track_id, bbox_in_source: *plate, plate_confidence, legibility, reads, evidence, overview: Vec::new() })
     }
 
     fn vote(&mut self, tracks: &TracksRow, texts: Vec<CropText>, done: &mut Clip) {
