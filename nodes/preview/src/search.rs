@@ -138,6 +138,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Shown)> {
         evidence_frame: row.get::<_, i64>("evidence_frame")? as u64,
         // Where it lies is nobody's business beyond this machine.
         evidence: None,
+        overview: None,
     };
     Ok((id, Shown { id: format!("d{id}"), record, has_picture }))
 }
@@ -218,7 +219,7 @@ mod tests {
         let path = dir.path().join("readings.sqlite");
         std::fs::create_dir(dir.path().join("evidence")).unwrap();
         std::fs::write(dir.path().join("evidence/1.jpg"), [0xff, 0xd8, 1]).unwrap();
-        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let mut db = Sqlite::open(&path, "run", &gantry_origin::Origin::default(), false).unwrap();
         let mut readings = Readings::default();
         for row in rows() {
             db.write(&[(&row, Record::of(&row, Some("evidence/1.jpg".into())))]).unwrap();

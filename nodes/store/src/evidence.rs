@@ -1,4 +1,4 @@
-//! Pictures of plates, one JPEG per reading.
+//! Pictures of a reading: the plate, and the whole frame where there is one.
 
 use gantry_messages::ReadingRow;
 use std::path::{Path, PathBuf};
@@ -35,18 +35,22 @@ impl Evidence {
         Ok(Self { folder: folder.to_owned(), named })
     }
 
-    /// Writes the picture of a reading, whole or not at all, and returns its name; `None` if the reading has none.
+    /// Writes the pictures of a reading, each whole or not at all, and returns the names of plate and whole frame; `None` for one that it has not.
     ///
     /// # Errors
     /// [`EvidenceError`], for example on a full disk.
-    pub fn write(&self, row: &ReadingRow) -> Result<Option<String>, EvidenceError> {
-        if row.evidence.is_empty() {
+    pub fn write(&self, row: &ReadingRow) -> Result<(Option<String>, Option<String>), EvidenceError> {
+        let stem = file_stem(row);
+        Ok((self.put(&format!("{stem}.jpg"), &row.evidence)?, self.put(&format!("{stem}.overview.jpg"), &row.overview)?))
+    }
+
+    fn put(&self, name: &str, picture: &[u8]) -> Result<Option<String>, EvidenceError> {
+        if picture.is_empty() {
             return Ok(None);
         }
-        let name = file_name(row);
-        let path = self.folder.join(&name);
+        let path = self.folder.join(name);
         let beside = self.folder.join(format!("{name}.part"));
-        let written = std::fs::write(&beside, &row.evidence).and_then(|()| std::fs::rename(&beside, &path));
+        let written = std::fs::write(&beside, picture).and_then(|()| std::fs::rename(&beside, &path));
         if let Err(source) = written {
             let _ = std::fs::remove_file(&beside);
             return Err(EvidenceError { path, source });
@@ -55,11 +59,11 @@ impl Evidence {
     }
 }
 
-/// `<camera>_<track>_<first frame>.jpg`; characters of the camera's name that a file name should not have become `-`.
-fn file_name(row: &ReadingRow) -> String {
+/// `<camera>_<track>_<first frame>`; characters of the camera's name that a file name should not have become `-`.
+fn file_stem(row: &ReadingRow) -> String {
     let camera: String = row.source.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
     // A name that starts with a dot would be hidden, and `..` would be another folder.
-    format!("{}_{}_{}.jpg", camera.trim_start_matches('.'), row.track_id, row.first_frame)
+    format!("{}_{}_{}", camera.trim_start_matches('.'), row.track_id, row.first_frame)
 }
 
 #[cfg(test)]
@@ -75,14 +79,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("out/evidence");
         let evidence = Evidence::open(&folder, Some(&dir.path().join("out"))).unwrap();
-        assert_eq!(evidence.write(&row("gate")).unwrap().as_deref(), Some("evidence/gate_7_120.jpg"));
+        assert_eq!(evidence.write(&row("gate")).unwrap(), (Some("evidence/gate_7_120.jpg".into()), None));
         assert_eq!(std::fs::read(folder.join("gate_7_120.jpg")).unwrap(), [0xff, 0xd8, 0xff]);
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        assert_eq!(evidence.write(&ReadingRow::default()).unwrap(), None);
+        assert_eq!(evidence.write(&ReadingRow::default()).unwrap(), (None, None));
+        let both = ReadingRow { overview: vec![0xff, 0xd8, 0xfe], ..row("road") };
+        let names = (Some("evidence/road_7_120.jpg".into()), Some("evidence/road_7_120.overview.jpg".into()));
+        assert_eq!(evidence.write(&both).unwrap(), names);
+        assert_eq!(std::fs::read(folder.join("road_7_120.overview.jpg")).unwrap(), both.overview);
     }
 
     #[test]
     fn a_cameras_name_cannot_lead_out_of_the_folder() {
-        assert_eq!(file_name(&row("../../etc/x y")), "-..-etc-x-y_7_120.jpg");
+        assert_eq!(file_stem(&row("../../etc/x y")), "-..-etc-x-y_7_120");
     }
 }

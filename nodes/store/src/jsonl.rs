@@ -37,6 +37,7 @@ pub struct Jsonl {
     /// Bytes of whole lines.
     len: u64,
     order: Order,
+    is_file: bool,
     fsync: bool,
     /// Place of each line of this run.
     lines: Vec<Line>,
@@ -75,7 +76,13 @@ impl Jsonl {
         }
         // A pipe or a terminal keeps the order of arrival.
         let order = if is_file { order } else { Order::Arrival };
-        Ok(Self { path: path.to_owned(), file, len, order, fsync, lines: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, len, order, is_file, fsync, lines: Vec::new() })
+    }
+
+    /// Whether it lies on a disk; a pipe or a terminal does not.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.is_file
     }
 
     /// Writes one line, whole or not at all.

@@ -1,4 +1,4 @@
-//! Writes readings down: JSON Lines for scripts, SQLite for sites, Parquet for analysis, a JPEG of the plate beside them.
+//! Writes readings down: JSON Lines for scripts, SQLite for sites, Parquet for analysis, JPEGs of plate and frame beside them.
 //!
 //! **JSON Lines.** One object per reading: `camera, track_id, plate, confidence, first_seen_s, last_seen_s` (media time),
 //! `captured_at` (RFC 3339; `null` for files, which have media time only), `syntax, votes, frames_read, reads, bbox_xyxy,
@@ -12,6 +12,10 @@
 //!
 //! **Parquet.** A file every `PARQUET_S` with the columns of the table `readings`, `votes` as a list of structs. What came since the last
 //! file is in memory only: a kill loses that of Parquet, so use it beside one of the others.
+//!
+//! **Origin.** Each reading can be traced to the graph (without passwords) and to the digests of the models and tables that made it: table `origins`,
+//! named by the column `origin`; metadata `gantry.origin` of a Parquet file; `readings.origin.jsonl` beside the JSON Lines file, one line, in live mode one
+//! per change with the time since when it holds. A file that cannot be read where `store` runs is told in the log and left out.
 //!
 //! **Visits.** With the input `visits` and the parameter `VISITS`, events of visits go to a JSON Lines file of their own, added for ever.
 //!
@@ -36,6 +40,7 @@
 mod contract;
 pub mod evidence;
 pub mod jsonl;
+pub mod origins;
 pub mod parquet;
 pub mod retention;
 pub mod sqlite;
@@ -54,6 +59,7 @@ use gantry_contract::Contract;
 use gantry_frames::Mode;
 use gantry_messages::{ReadingRow, TracksRow, VisitRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_origin::Origin;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -108,11 +114,19 @@ impl Stage for Store {
         let hinted = |fault: Fault| fault.hint("name a place that this user may write to");
         let order = if matches!(ctx.mode, Mode::Lossless) { Order::Sorted } else { Order::Arrival };
         let run = ctx.run_dir.as_ref().and_then(|d| d.file_name()).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let origin = Origin::of(ctx)?;
+        for file in &origin.unreadable {
+            warn!("readings will not say which version they were made with: {file}");
+        }
         let jsonl = wants("jsonl").then(|| Jsonl::open(&params.jsonl, order, params.fsync)).transpose().map_err(|e| hinted(e.into()))?;
-        let sqlite = wants("sqlite").then(|| Sqlite::open(&params.sqlite, &run, params.fsync)).transpose().map_err(|e| hinted(e.into()))?;
+        if jsonl.as_ref().is_some_and(Jsonl::is_file) {
+            origins::write(&params.jsonl, order, &origin).map_err(|e| hinted(e.into()))?;
+        }
+        let sqlite =
+            wants("sqlite").then(|| Sqlite::open(&params.sqlite, &run, &origin, params.fsync)).transpose().map_err(|e| hinted(e.into()))?;
         let every = Duration::try_from_secs_f64(params.parquet_s).unwrap_or(Duration::MAX);
         let parquet =
-            wants("parquet").then(|| Parquet::open(&params.parquet_dir, &run, every)).transpose().map_err(|e| hinted(e.into()))?;
+            wants("parquet").then(|| Parquet::open(&params.parquet_dir, &run, &origin, every)).transpose().map_err(|e| hinted(e.into()))?;
         let beside = if wants("jsonl") { &params.jsonl } else { &params.sqlite };
         let evidence =
             params.evidence_dir.as_ref().map(|d| Evidence::open(d, beside.parent())).transpose().map_err(|e| hinted(e.into()))?;
@@ -165,12 +179,12 @@ impl Stage for Store {
         let rows = input.rows::<ReadingRow>()?;
         let mut records: Vec<(&ReadingRow, Record)> = Vec::with_capacity(rows.len());
         for row in rows.iter().filter(|r| !r.end) {
-            let evidence = match &self.evidence {
+            let (evidence, overview) = match &self.evidence {
                 Some(evidence) => evidence.write(row).map_err(|e| Fault::from(e).hint(HINT))?,
-                None => None,
+                None => (None, None),
             };
-            let record = Record::of(row, evidence);
-            // Right after its picture: a disk that fills up at the next picture has this reading complete.
+            let record = Record::of(row, evidence).with_overview(overview);
+            // Right after its pictures: a disk that fills up at the next picture has this reading complete.
             if let Some(jsonl) = &mut self.jsonl {
                 jsonl.write(&record).map_err(|e| Fault::from(e).hint(HINT))?;
             }

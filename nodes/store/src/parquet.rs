@@ -3,9 +3,11 @@
 use crate::Record;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::basic::Compression;
+use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::WriterProperties;
 use arrow_schema::FieldRef;
 use gantry_messages::ReadingRow;
+use gantry_origin::Origin;
 use gantry_records::VoteRecord;
 use serde::Serialize;
 use serde_arrow::schema::{SchemaLike, TracingOptions};
@@ -16,6 +18,9 @@ use thiserror::Error;
 
 /// Readings in one file at most.
 const MAX_ROWS: usize = 100_000;
+
+/// Name of the file's metadata that says what made its readings.
+pub const ORIGIN: &str = "gantry.origin";
 
 /// Why a file could not be written.
 #[derive(Debug, Error)]
@@ -51,6 +56,7 @@ struct Row {
     y1: f64,
     evidence_frame: u64,
     evidence: Option<String>,
+    overview: Option<String>,
     votes: Vec<VoteRecord>,
 }
 
@@ -58,6 +64,8 @@ struct Row {
 pub struct Parquet {
     folder: PathBuf,
     run: String,
+    /// What makes the readings, as JSON; each file has it under [`ORIGIN`].
+    origin: String,
     fields: Vec<FieldRef>,
     rows: Vec<Row>,
     since: Instant,
@@ -70,11 +78,13 @@ impl Parquet {
     ///
     /// # Errors
     /// [`ParquetError`].
-    pub fn open(folder: &Path, run: &str, every: Duration) -> Result<Self, ParquetError> {
+    pub fn open(folder: &Path, run: &str, origin: &Origin, every: Duration) -> Result<Self, ParquetError> {
         std::fs::create_dir_all(folder).map_err(fault(folder, "folder cannot be made"))?;
         let options = TracingOptions::default().strings_as_large_utf8(false).sequence_as_large_list(false);
         let fields = Vec::<FieldRef>::from_type::<Row>(options).map_err(fault(folder, "columns cannot be told"))?;
-        Ok(Self { folder: folder.to_owned(), run: run.to_owned(), fields, rows: Vec::new(), since: Instant::now(), every, written: 0 })
+        let origin = serde_json::to_string(origin).map_err(fault(folder, "the origin cannot be written as JSON"))?;
+        let (folder, run) = (folder.to_owned(), run.to_owned());
+        Ok(Self { folder, run, origin, fields, rows: Vec::new(), since: Instant::now(), every, written: 0 })
     }
 
     /// Takes readings; they are in a file at the latest after the time given to [`Parquet::open`], if [`Parquet::flush_if_due`] is called.
@@ -103,6 +113,7 @@ impl Parquet {
                 y1,
                 evidence_frame: r.evidence_frame,
                 evidence: r.evidence.clone(),
+                overview: r.overview.clone(),
                 votes: r.votes.clone(),
             });
         }
@@ -130,7 +141,9 @@ impl Parquet {
         let path = self.folder.join(&name);
         let beside = self.folder.join(format!("{name}.part"));
         let batch = serde_arrow::to_record_batch(&self.fields, &self.rows).map_err(fault(&path, "readings do not fit their columns"))?;
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let origin = KeyValue::new(ORIGIN.to_owned(), self.origin.clone());
+        let properties =
+            WriterProperties::builder().set_compression(Compression::SNAPPY).set_key_value_metadata(Some(vec![origin])).build();
         let written = File::create(&beside).map_err(::parquet::errors::ParquetError::from).and_then(|file| {
             let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
             writer.write(&batch)?;
@@ -182,7 +195,8 @@ mod tests {
     #[test]
     fn files_have_the_readings_with_their_votes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut parquet = Parquet::open(&dir.path().join("new/folder"), "run", Duration::from_secs(3600)).unwrap();
+        let origin = Origin { digest: "ab12".into(), ..Origin::default() };
+        let mut parquet = Parquet::open(&dir.path().join("new/folder"), "run", &origin, Duration::from_secs(3600)).unwrap();
         let all = rows(5);
         for part in [&all[..3], &all[3..]] {
             parquet.write(&part.iter().map(|r| (r, Record::of(r, None))).collect::<Vec<_>>());
@@ -192,7 +206,11 @@ mod tests {
         parquet.flush().unwrap();
         parquet.flush().unwrap();
         let [file] = &files(&parquet.folder)[..] else { panic!("one file") };
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap().build().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+        let about = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        let said = about.iter().find(|entry| entry.key == ORIGIN).and_then(|entry| entry.value.clone()).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["digest"], "ab12");
+        let reader = reader.build().unwrap();
         let mut back: Vec<Row> = Vec::new();
         for batch in reader {
             back.extend(serde_arrow::from_record_batch::<Vec<Row>>(&batch.unwrap()).unwrap());
@@ -206,7 +224,7 @@ mod tests {
     fn a_folder_that_cannot_be_written_keeps_the_readings() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("readings");
-        let mut parquet = Parquet::open(&folder, "run", Duration::ZERO).unwrap();
+        let mut parquet = Parquet::open(&folder, "run", &Origin::default(), Duration::ZERO).unwrap();
         let all = rows(2);
         parquet.write(&all.iter().map(|r| (r, Record::of(r, None))).collect::<Vec<_>>());
         std::fs::remove_dir(&folder).unwrap();

@@ -1,6 +1,7 @@
 //! SQLite: readings and their votes.
 
 use gantry_messages::ReadingRow;
+use gantry_origin::Origin;
 use gantry_records::Record;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
@@ -41,9 +42,16 @@ pub enum SqliteError {
 }
 
 /// Version of the tables (`PRAGMA user_version`).
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS origins (
+    digest TEXT PRIMARY KEY,
+    gantry TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    graph TEXT NOT NULL,
+    files TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS readings (
     id INTEGER PRIMARY KEY,
     run TEXT NOT NULL,
@@ -62,6 +70,8 @@ CREATE TABLE IF NOT EXISTS readings (
     evidence_frame INTEGER NOT NULL,
     evidence TEXT,
     stored_at TEXT NOT NULL,
+    origin TEXT REFERENCES origins (digest),
+    overview TEXT,
     UNIQUE (run, camera, track_id, first_frame)
 );
 CREATE INDEX IF NOT EXISTS readings_plate ON readings (plate);
@@ -83,12 +93,20 @@ ALTER TABLE readings ADD COLUMN stored_at TEXT NOT NULL DEFAULT '';
 UPDATE readings SET stored_at = coalesce(captured_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
 ";
 
+/// Readings of versions 1 and 2 did not say what made them, and had no pictures of whole frames.
+const FROM_2: &str = "
+ALTER TABLE readings ADD COLUMN origin TEXT REFERENCES origins (digest);
+ALTER TABLE readings ADD COLUMN overview TEXT;
+";
+
 /// The database, open for writing; others may read it meanwhile (WAL).
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     db: Connection,
     run: String,
+    /// Digest of what makes the readings from here on.
+    origin: String,
     /// Something was deleted of which the log may still have pages.
     log_is_dirty: bool,
 }
@@ -98,7 +116,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// [`SqliteError`].
-    pub fn open(path: &Path, run: &str, fsync: bool) -> Result<Self, SqliteError> {
+    pub fn open(path: &Path, run: &str, origin: &Origin, fsync: bool) -> Result<Self, SqliteError> {
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(|source| SqliteError::Folder { path: path.to_owned(), source })?;
         }
@@ -115,12 +133,21 @@ impl Sqlite {
             if fsync { "FULL" } else { "NORMAL" }
         );
         db.execute_batch(&settings).map_err(fault("cannot be written"))?;
-        if found == 1 {
-            db.execute_batch(&format!("BEGIN IMMEDIATE; {FROM_1} PRAGMA user_version = 2; COMMIT;"))
+        let changes = match found {
+            1 => [FROM_1, FROM_2].concat(),
+            2 => FROM_2.to_owned(),
+            _ => String::new(),
+        };
+        if !changes.is_empty() {
+            db.execute_batch(&format!("BEGIN IMMEDIATE; {changes} PRAGMA user_version = {VERSION}; COMMIT;"))
                 .map_err(fault("tables cannot be changed"))?;
         }
         db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")).map_err(fault("tables cannot be made"))?;
-        Ok(Self { path: path.to_owned(), db, run: run.to_owned(), log_is_dirty: false })
+        let files = serde_json::to_string(&origin.files).unwrap_or_default();
+        let known = params![origin.digest, origin.gantry, origin.mode, origin.graph, files];
+        db.execute("INSERT OR IGNORE INTO origins (digest, gantry, mode, graph, files) VALUES (?1, ?2, ?3, ?4, ?5)", known)
+            .map_err(fault("cannot be written"))?;
+        Ok(Self { path: path.to_owned(), db, run: run.to_owned(), origin: origin.digest.clone(), log_is_dirty: false })
     }
 
     /// Writes readings with their votes, all or none. Returns how many were new.
@@ -163,8 +190,8 @@ impl Sqlite {
         {
             let mut reading = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO readings (run, camera, track_id, first_frame, plate, confidence, first_seen_s, last_seen_s, captured_at, syntax,
-                 frames_read, reads, x0, y0, x1, y1, evidence_frame, evidence, stored_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                 frames_read, reads, x0, y0, x1, y1, evidence_frame, evidence, stored_at, origin, overview)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?;
             let mut vote =
                 transaction.prepare_cached("INSERT INTO votes (reading_id, text, variant, weight, frames) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -189,7 +216,9 @@ impl Sqlite {
                     y1,
                     r.evidence_frame as i64,
                     r.evidence,
-                    stored_at
+                    stored_at,
+                    self.origin,
+                    r.overview
                 ])?;
                 if inserted == 0 {
                     continue;
@@ -245,11 +274,11 @@ mod tests {
     fn a_reading_of_a_run_is_written_once_with_its_votes() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("site/readings.sqlite");
-        let mut db = Sqlite::open(&path, "run1", false).unwrap();
+        let mut db = Sqlite::open(&path, "run1", &Origin::default(), false).unwrap();
         assert_eq!(write(&mut db, &[row(1), row(2)]), 2);
         assert_eq!(write(&mut db, &[row(2), row(3)]), 1);
         drop(db);
-        let mut again = Sqlite::open(&path, "run2", true).unwrap();
+        let mut again = Sqlite::open(&path, "run2", &Origin::default(), true).unwrap();
         assert_eq!(write(&mut again, &[row(1)]), 1);
         again.finish().unwrap();
         drop(again);
@@ -270,13 +299,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = dir.path().join("notes.txt");
         std::fs::write(&text, "these are notes and not a database, and long enough to be taken for a header of one by mistake").unwrap();
-        let error = Sqlite::open(&text, "", false).unwrap_err().to_string();
+        let error = Sqlite::open(&text, "", &Origin::default(), false).unwrap_err().to_string();
         assert!(error.contains("notes.txt`: is no database of readings: "), "{error}");
 
         let later = dir.path().join("later.sqlite");
         Connection::open(&later).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-        let error = Sqlite::open(&later, "", false).unwrap_err().to_string();
-        assert!(error.ends_with("its tables have version 7, this program knows 2"), "{error}");
+        let error = Sqlite::open(&later, "", &Origin::default(), false).unwrap_err().to_string();
+        assert!(error.ends_with("its tables have version 7, this program knows 3"), "{error}");
     }
 
     /// The files that a database consists of.
@@ -296,7 +325,7 @@ mod tests {
     fn what_was_deleted_is_in_no_page_of_the_database_and_its_log() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("readings.sqlite");
-        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let mut db = Sqlite::open(&path, "run", &Origin::default(), false).unwrap();
         let named = |track_id: u64, plate: &str| {
             let votes = vec![Vote { text: format!("{plate}8"), variant: "original".into(), frames: vec![1], weight: 1.0 }];
             ReadingRow { plate: plate.into(), votes, ..row(track_id) }
@@ -319,7 +348,7 @@ mod tests {
     fn a_reader_delays_the_emptying_of_the_log_and_does_not_prevent_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("readings.sqlite");
-        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let mut db = Sqlite::open(&path, "run", &Origin::default(), false).unwrap();
         db.db.busy_timeout(Duration::from_millis(10)).unwrap();
         write(&mut db, &[ReadingRow { plate: "SECRET1".into(), ..row(1) }]);
         let reader = Connection::open(&path).unwrap();
@@ -337,14 +366,35 @@ mod tests {
     fn tables_of_the_first_version_are_brought_up_to_date() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("readings.sqlite");
-        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let mut db = Sqlite::open(&path, "run", &Origin::default(), false).unwrap();
         write(&mut db, &[row(1)]);
-        db.db.execute_batch("DROP INDEX readings_stored_at; ALTER TABLE readings DROP COLUMN stored_at; PRAGMA user_version = 1").unwrap();
+        db.db.execute_batch("DROP INDEX readings_stored_at; ALTER TABLE readings DROP COLUMN stored_at; ALTER TABLE readings DROP COLUMN origin; ALTER TABLE readings DROP COLUMN overview; DROP TABLE origins; PRAGMA user_version = 1").unwrap();
         drop(db);
-        let mut db = Sqlite::open(&path, "run", false).unwrap();
+        let mut db = Sqlite::open(&path, "run", &Origin::default(), false).unwrap();
         assert_eq!(write(&mut db, &[row(1), row(2)]), 1);
         let stored: String = db.db.query_row("SELECT stored_at FROM readings WHERE track_id = 1", [], |r| r.get(0)).unwrap();
         assert_eq!(stored, "2023-11-14T22:13:20.000Z");
         assert_eq!(db.purge("2024").unwrap(), 1);
+    }
+
+    #[test]
+    fn each_reading_names_what_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("readings.sqlite");
+        let origin = |digest: &str| Origin { digest: digest.into(), graph: format!("nodes: [] # {digest}"), ..Origin::default() };
+        write(&mut Sqlite::open(&path, "run", &origin("a"), false).unwrap(), &[row(1)]);
+        // The second version had no origins.
+        let before = "ALTER TABLE readings DROP COLUMN origin; ALTER TABLE readings DROP COLUMN overview; DROP TABLE origins; PRAGMA user_version = 2";
+        Connection::open(&path).unwrap().execute_batch(before).unwrap();
+        for digest in ["b", "b", "c"] {
+            let mut db = Sqlite::open(&path, "run", &origin(digest), false).unwrap();
+            write(&mut db, &[row(digest.len() as u64 + u64::from(digest.as_bytes()[0]))]);
+        }
+        let db = Connection::open(&path).unwrap();
+        let mut found = db.prepare("SELECT origin, graph FROM readings LEFT JOIN origins ON digest = origin ORDER BY track_id").unwrap();
+        let found: Vec<(Option<String>, Option<String>)> =
+            found.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(Result::unwrap).collect();
+        let of = |digest: &str| (Some(digest.to_owned()), Some(format!("nodes: [] # {digest}")));
+        assert_eq!(found, [(None, None), of("b"), of("c")]);
     }
 }
