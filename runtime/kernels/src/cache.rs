@@ -26,14 +26,19 @@ pub(crate) struct Key {
 impl Key {
     /// `what` is for people who look into the folder; `parts` is everything that the code depends on.
     pub fn new(what: &str, parts: &[&[u8]]) -> Self {
-        let mut hasher = SipHasher13::new();
-        for part in parts {
-            // Lengths keep ("ab", "c") and ("a", "bc") apart.
-            hasher.write_u64(part.len() as u64);
-            hasher.write(part);
-        }
-        Self { name: format!("{what}-{:032x}.cubin", hasher.finish128().as_u128()) }
+        Self { name: format!("{what}-{}.cubin", hash(parts)) }
     }
+}
+
+/// One name for all of `parts`, in hex.
+pub(crate) fn hash(parts: &[&[u8]]) -> String {
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        // Lengths keep ("ab", "c") and ("a", "bc") apart.
+        hasher.write_u64(part.len() as u64);
+        hasher.write(part);
+    }
+    format!("{:032x}", hasher.finish128().as_u128())
 }
 
 fn checksum(code: &[u8]) -> [u8; SUM_BYTES] {

@@ -110,7 +110,7 @@ impl KernelError {
         match self {
             Self::Cuda { source, .. } => source.hint(),
             Self::Read { .. } => {
-                "name the folder that `cargo xtask kernels` made in `GANTRY_KERNELS`, or leave it unset to compile at start"
+                "name the folder that `cargo xtask kernels` of this version made in `GANTRY_KERNELS`, or leave it unset to compile at start"
             }
             Self::Shrink { .. } => "raise the size of the output, or lower that of the camera",
             Self::Parameter { .. } => "look at docs/operators.md for the ranges",

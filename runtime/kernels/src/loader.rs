@@ -38,23 +38,36 @@ impl LoadOptions {
     /// [`KernelError::Read`] if code made ahead of time is missing, [`KernelError::Cuda`] if there is no compiler or it refuses.
     pub fn code(&self, source: Source, architecture: u32, driver: i32) -> Result<(Vec<u8>, Origin), KernelError> {
         if let Some(folder) = &self.ahead_of_time {
-            let own = folder.join(source.cubin_name(architecture));
-            let path = if own.is_file() { own } else { folder.join(source.ptx_name()) };
+            let made = Source::ARCHITECTURES.into_iter().filter(|made| folder.join(source.cubin_name(*made)).is_file());
+            let path = match target(&made.collect::<Vec<_>>(), architecture) {
+                Some((Code::Cubin, made)) => folder.join(source.cubin_name(made)),
+                _ => folder.join(source.ptx_name()),
+            };
             let code = fs::read(&path).map_err(|error| KernelError::Read { path, source: error })?;
             return Ok((code, Origin::AheadOfTime));
         }
         let compiler = Compiler::load(self.nvrtc.as_deref()).map_err(KernelError::cuda("kernels cannot be compiled"))?;
+        let known = compiler.architectures();
+        let (code, made_for) = target(&known, architecture).unwrap_or((Code::Cubin, architecture));
+        let compile = || source.compile(&compiler, code, made_for);
         let Some(cache) = self.cache.clone().map(Cache::new) else {
-            return Ok((source.compile(&compiler, Code::Cubin, architecture)?, Origin::Compiled));
+            return Ok((compile()?, Origin::Compiled));
         };
         let key = key(source, architecture, driver, compiler.version());
         if let Some(code) = cache.get(&key) {
             return Ok((code, Origin::Cache));
         }
-        let code = source.compile(&compiler, Code::Cubin, architecture)?;
+        let code = compile()?;
         cache.put(&key, &code);
         Ok((code, Origin::Compiled))
     }
+}
+
+/// What is made for a card: machine code for itself or an older one of its major version, which it runs, or else the assembly of the newest that is older, for
+/// the driver to compile; `None` if nothing is known that it runs. `known` rises.
+fn target(known: &[u32], architecture: u32) -> Option<(Code, u32)> {
+    let newest = known.iter().copied().filter(|known| *known <= architecture).max()?;
+    Some((if newest / 10 == architecture / 10 { Code::Cubin } else { Code::Ptx }, newest))
 }
 
 fn key(source: Source, architecture: u32, driver: i32, (major, minor): (i32, i32)) -> Key {
@@ -83,13 +96,21 @@ impl Source {
     /// File name of its PTX.
     #[must_use]
     pub fn ptx_name(self) -> String {
-        format!("{}.ptx", self.name().trim_end_matches(".cu"))
+        format!("{}-{}.ptx", self.name().trim_end_matches(".cu"), self.fingerprint())
     }
 
     /// File name of its machine code for an architecture.
     #[must_use]
     pub fn cubin_name(self, architecture: u32) -> String {
-        format!("{}-sm_{architecture}.cubin", self.name().trim_end_matches(".cu"))
+        format!("{}-{}-sm_{architecture}.cubin", self.name().trim_end_matches(".cu"), self.fingerprint())
+    }
+
+    /// Of all that its code is made from: files of another version's kernels, which may take other arguments, have other names.
+    fn fingerprint(self) -> String {
+        let options = Self::OPTIONS.join(" ");
+        let mut parts = vec![self.text().as_bytes(), options.as_bytes()];
+        parts.extend(Self::HEADERS.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]));
+        crate::cache::hash(&parts).chars().take(12).collect()
     }
 
     /// Compiles it.

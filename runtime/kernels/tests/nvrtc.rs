@@ -95,18 +95,34 @@ fn several_threads_that_start_at_once_all_get_whole_code() {
 }
 
 #[test]
+fn a_card_that_this_compiler_does_not_know_gets_what_it_can_run() {
+    let known = compiler().architectures();
+    assert!(Source::ARCHITECTURES.iter().all(|architecture| known.contains(architecture)), "{known:?}");
+    // Whatever comes after the newest one: machine code of the same major version, or assembly.
+    let newest = known.iter().max().unwrap();
+    for unknown in [newest + 1, newest + 100] {
+        let (code, _) = options(None, None).code(Source::Axes, unknown, 13_000).unwrap();
+        let is_cubin = code.starts_with(b"\x7fELF");
+        assert_eq!(is_cubin, unknown / 10 == newest / 10, "sm_{unknown} from {known:?}");
+    }
+}
+
+#[test]
 fn code_made_ahead_of_time_is_taken_as_it_is_and_its_absence_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(None, Some(folder.path()));
     let error = options.code(Source::Axes, 90, 12_080).unwrap_err();
-    assert!(error.to_string().contains("axes.ptx") && error.hint().contains("cargo xtask kernels"), "{error}");
+    let missing = Source::Axes.ptx_name();
+    assert!(missing.starts_with("axes-") && error.to_string().contains(&missing) && error.hint().contains("cargo xtask kernels"), "{error}");
     let ptx = Source::Axes.compile(&compiler(), Code::Ptx, 75).unwrap();
     fs::write(folder.path().join(Source::Axes.ptx_name()), &ptx).unwrap();
     fs::write(folder.path().join(Source::Axes.cubin_name(90)), b"for sm_90").unwrap();
-    assert_eq!(options.code(Source::Axes, 89, 12_080).unwrap(), (ptx, Origin::AheadOfTime));
+    assert_eq!(options.code(Source::Axes, 89, 12_080).unwrap(), (ptx.clone(), Origin::AheadOfTime));
     assert_eq!(
         options.code(Source::Axes, 90, 12_080).unwrap(),
         (b"for sm_90".to_vec(), Origin::AheadOfTime),
         "the card's own code goes first"
     );
+    assert_eq!(options.code(Source::Axes, 92, 12_080).unwrap().0, b"for sm_90", "a later card of the same major version runs it");
+    assert_eq!(options.code(Source::Axes, 103, 12_080).unwrap().0, ptx, "one of the next does not");
 }
