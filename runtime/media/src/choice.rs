@@ -1,9 +1,6 @@
 //! Which decoder runs, and why.
-#![allow(unsafe_code)]
 
-use crate::{MediaError, ffi};
-use ffmpeg_sys_next as sys;
-use std::ptr::{null, null_mut};
+use crate::MediaError;
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -26,7 +23,7 @@ pub struct Chosen {
     pub reason: String,
 }
 
-/// Decides for frames in host memory, by a real attempt to open the device and not by what a header promises. Where frames are to lie on a card, a
+/// Decides for frames in host memory, by what the driver shows and not by what a header promises. Where frames are to lie on a card, a
 /// decoder is opened there: `NvdecDecoder`.
 ///
 /// # Errors
@@ -37,31 +34,21 @@ pub fn choose(choice: DecoderChoice) -> Result<Chosen, MediaError> {
         DecoderChoice::Software => software("asked for".into()),
         DecoderChoice::Auto => match cuda_device() {
             Ok(()) => software("frames are asked for in host memory, NVDEC's lie on the card".into()),
-            Err(why) => software(format!("no CUDA device: {why}")),
+            Err(why) => software(why),
         },
         DecoderChoice::Nvdec => {
             let why = match cuda_device() {
                 Ok(()) => "its pictures lie on the card, and frames are asked for in host memory".into(),
-                Err(why) => format!("no CUDA device: {why}"),
+                Err(why) => why,
             };
             Err(MediaError::NoDevice { decoder: "nvdec", why })
         }
     }
 }
 
-/// Opens FFmpeg's CUDA device and closes it again; FFmpeg loads libcuda itself and says when it is not there.
+/// Whether the driver shows a card to this process.
 fn cuda_device() -> Result<(), String> {
-    ffi::quiet();
-    let mut device = null_mut();
-    // SAFETY: on success `device` holds a reference, which is given back at once.
-    unsafe {
-        let code = sys::av_hwdevice_ctx_create(&mut device, sys::AVHWDeviceType::AV_HWDEVICE_TYPE_CUDA, null(), null_mut(), 0);
-        if code < 0 {
-            return Err(format!("libcuda does not load or finds no GPU ({})", ffi::describe(code)));
-        }
-        sys::av_buffer_unref(&mut device);
-    }
-    Ok(())
+    gantry_cuda::Device::all().map(drop).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

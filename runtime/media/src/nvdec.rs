@@ -13,8 +13,6 @@ use std::ptr::null;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Surfaces beyond the reference pictures: the one that is being copied and the one that is decoded meanwhile.
-const EXTRA_SURFACES: c_int = 2;
 /// Errors of one packet after which the decoder is asked for the next one.
 const MAX_ERRORS_PER_PACKET: u32 = 64;
 /// `AV_HWACCEL_FLAG_UNSAFE_OUTPUT` of FFmpeg 6 and later, which otherwise copies each picture on the card before it is ours to copy. Unsafe for those
@@ -97,7 +95,8 @@ impl NvdecDecoder {
             (*raw).height = info.height.min(16_384) as c_int;
             (*raw).pkt_timebase = ffi::NS;
             (*raw).thread_count = 1;
-            (*raw).extra_hw_frames = EXTRA_SURFACES;
+            // One picture is out at a time, which FFmpeg has surfaces for; more could bring a stream over the 32 that a decoder may have.
+            (*raw).extra_hw_frames = 0;
             (*raw).hwaccel_flags |= UNSAFE_OUTPUT;
             (*raw).get_format = Some(on_the_card);
             (*raw).opaque = std::ptr::from_ref(&*refused).cast_mut().cast();
@@ -194,6 +193,8 @@ impl NvdecDecoder {
     fn judge(&mut self, code: c_int) -> Result<(), MediaError> {
         let refused = self.refused.swap(NONE, Ordering::Relaxed);
         if refused != NONE {
+            // A card that has failed refuses everything, and that is not for another decoder to mend.
+            self.device.stream().synchronize().map_err(|source| MediaError::Card { source })?;
             let why = format!("the card does not decode {} in {}, or has no decoder free", self.codec, crate::convert::name(refused));
             return Err(MediaError::NoDevice { decoder: "nvdec", why });
         }
@@ -230,8 +231,19 @@ impl Surface<'_> {
     /// [`MediaError::Size`] for a picture that cannot be.
     pub fn layout(&self) -> Result<Layout, MediaError> {
         let frame = self.decoder.raw();
-        let (width, height) = (u32::try_from(frame.width).unwrap_or(0), u32::try_from(frame.height).unwrap_or(0));
+        let (left, top) = self.start();
+        let shown = |whole: c_int, before: usize| {
+            usize::try_from(whole).ok().and_then(|whole| u32::try_from(whole.checked_sub(before)?).ok()).unwrap_or(0)
+        };
+        let (width, height) = (shown(frame.width, left), shown(frame.height, top));
         Layout::packed(PixelFormat::Nv12, width, height, colour_of(frame)).map_err(|_| MediaError::Size { width, height })
+    }
+
+    /// Columns and rows of the surface before the picture: FFmpeg cuts right and bottom off surfaces, and leaves left and top to those who read them
+    /// (`av_frame_apply_cropping`). They are even, as the units of cropping are in 4:2:0.
+    fn start(&self) -> (usize, usize) {
+        let frame = self.decoder.raw();
+        (frame.crop_left & !1, frame.crop_top & !1)
     }
 
     /// Gives the picture back: the next [`NvdecDecoder::receive`] has it again. For pictures that have outgrown their slots.
@@ -257,11 +269,15 @@ impl Surface<'_> {
             let why = format!("a picture in {} where one on the card was asked for", crate::convert::name(frame.format));
             return Err(MediaError::Ffmpeg { what: "decoding", why });
         }
+        let (left, top) = self.start();
         let rows = |(index, plane): (usize, &gantry_frames::Plane)| {
             let (row_bytes, rows) = image.format.plane_size(index, image.width, image.height);
+            let from_stride = usize::try_from(frame.linesize[index]).unwrap_or(0);
+            // Rows of U and V are half as many, and as long: two bytes for two columns.
+            let above = if index == 0 { top } else { top / 2 };
             Rows {
-                from: frame.data[index].addr() as u64,
-                from_stride: usize::try_from(frame.linesize[index]).unwrap_or(0),
+                from: (frame.data[index].addr() + above * from_stride + left) as u64,
+                from_stride,
                 to_offset: plane.offset as usize,
                 to_stride: plane.stride as usize,
                 row_bytes: row_bytes as usize,

@@ -15,6 +15,7 @@
 //! GANTRY_SHIM_CARDS   bytes that make the UUIDs of the visible devices, as in `7,9`; default `7`
 //! GANTRY_SHIM_RUN     devices of one run share their memory, and nothing with other runs
 //! GANTRY_SHIM_LACKS   of `vmm-create,vmm-import,ipc-export,ipc-open,nvdec`, those that are refused
+//! GANTRY_SHIM_SPOIL   a file: as soon as it is there, the next work of a stream fails as a kernel does that leaves its memory, and the context is lost
 //! ```
 #![allow(unsafe_code, non_snake_case)]
 #![allow(clippy::missing_safety_doc, missing_docs, reason = "each function has the contract that NVIDIA documents for the driver's")]
@@ -127,6 +128,13 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: CUde
     // SAFETY: the caller gives a place for the answer that can be written, as the driver's documentation demands.
     unsafe { *value = found };
     CUDA_SUCCESS
+}
+
+/// Only that waiting threads sleep is asked for: a caller that forgets it would spin on a card.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuDevicePrimaryCtxSetFlags_v2(_device: CUdevice, flags: c_uint) -> CUresult {
+    const BLOCKING_SYNC: c_uint = 4;
+    if flags == BLOCKING_SYNC { CUDA_SUCCESS } else { CUDA_ERROR_INVALID_VALUE }
 }
 
 #[unsafe(no_mangle)]

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::ffi::{c_uchar, c_uint, c_void};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cudarc::driver::sys::{CUdeviceptr, CUresult, CUstream};
@@ -43,6 +44,12 @@ pub fn spoiled() -> Option<CUresult> {
     }
 }
 
+/// A test wants the card to fail from here on.
+fn is_spoiled_from_outside() -> bool {
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FILE.get_or_init(|| std::env::var_os("GANTRY_SHIM_SPOIL").map(PathBuf::from)).as_ref().is_some_and(|file| file.exists())
+}
+
 impl Stream {
     pub fn give(&self, work: Work) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(work);
@@ -64,6 +71,9 @@ impl Stream {
             queue.is_busy = true;
             drop(queue);
             std::thread::sleep(UNDER_WAY);
+            if is_spoiled_from_outside() {
+                SPOILED.store(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS as u32, Ordering::Release);
+            }
             if spoiled().is_none()
                 && let Err(error) = work()
             {

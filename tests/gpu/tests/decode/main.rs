@@ -122,6 +122,51 @@ fn two_cameras_in_one_context_give_the_pictures_of_the_software_decoder() {
 }
 
 #[test]
+fn a_stream_that_shows_a_part_of_what_it_codes_loses_left_and_top_too() {
+    let folder = Folder::new("decode-crop");
+    let Some(rig) = Rig::new(&folder.0, Mode::Lossless, &[("MEMORY", "cuda"), ("DECODER", "nvdec")]) else { return };
+    let mut rig = rig.unwrap();
+    // The same slices with and without: the shim knows the whole pictures, as they lie in a card's surfaces.
+    let coded = format!("-f lavfi -i testsrc2=size=640x368:rate=25 -frames:v 30 {H264} -bf 2");
+    let whole = of_h264(&folder, "coded.mp4", &coded);
+    let part = Clip::new(&folder, "part.mp4", &format!("{coded} -bsf:v h264_metadata=crop_left=34:crop_top=18:crop_right=6:crop_bottom=2"));
+    rig.run(&[("whole", &whole), ("part", &part)]).unwrap();
+    rig.assert_whole("whole", &whole, true);
+    rig.assert_whole("part", &part, true);
+    assert_eq!(part.pictures[0][0].len(), 600 * 348);
+    let first_row = |clip: &Clip, at: usize| clip.pictures[0][0][at..][..600].to_vec();
+    assert_eq!(first_row(&part, 0), first_row(&whole, 18 * 640 + 34), "software decoding cuts the same part off");
+}
+
+/// Where the context of the one card that they share is lost, no camera of the process can go on; dora starts the node again.
+fn losing_the_context_ends_the_node_with_a_fault(mode: Mode) {
+    let Some(spoil) = std::env::var_os("GANTRY_SHIM_SPOIL") else { return };
+    let folder = Folder::new("decode-lost");
+    let Some(rig) = Rig::new(&folder.0, mode, &[("MEMORY", "cuda"), ("DECODER", "auto")]) else { return };
+    let mut rig = rig.unwrap();
+    let clip = of_h264(&folder, "card.mp4", &format!("-f lavfi -i testsrc2=size=426x240:rate=25 -frames:v 30 {H264} -bf 0"));
+    for i in 0..10 {
+        rig.give(clip.row("a", i)).unwrap();
+        rig.give(clip.row("b", i)).unwrap();
+    }
+    assert!(rig.of("a").0.len() >= 8 && rig.of("b").0.len() >= 8, "both cameras deliver before");
+    std::fs::write(spoil, "").unwrap();
+    let fault = (10..30).find_map(|i| rig.give(clip.row("a", i)).err()).expect("a lost context is no reason to decode in software");
+    assert!(fault.to_string().contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{fault}");
+    assert!(fault.hint_text().is_some_and(|hint| hint.contains("restarted")), "{fault}");
+}
+
+#[test]
+fn over_the_shim_a_live_run_loses_the_context() {
+    losing_the_context_ends_the_node_with_a_fault(Mode::Live);
+}
+
+#[test]
+fn over_the_shim_a_lossless_run_loses_the_context() {
+    losing_the_context_ends_the_node_with_a_fault(Mode::Lossless);
+}
+
+#[test]
 fn auto_decodes_in_software_what_the_card_refuses_and_loses_nothing() {
     let folder = Folder::new("decode-auto");
     let Some(rig) = Rig::new(&folder.0, Mode::Lossless, &[("MEMORY", "cuda"), ("DECODER", "auto")]) else { return };
@@ -204,8 +249,15 @@ fn parameters_that_do_not_go_together_are_refused() {
 #[test]
 fn the_node_passes_over_the_driver_shim() {
     if std::env::var_os(REQUIRED).is_none() {
-        let pictures = Folder::new("shim-pictures");
-        let names = ["two_cameras", "auto_decodes", "a_damaged", "in_live_mode", "a_lossless_run", "parameters_that"];
-        over_the_shim(&names, &[("GANTRY_SHIM_VIDEO", pictures.0.to_str().unwrap())]);
+        let shown = Folder::new("shim-pictures");
+        let pictures = ("GANTRY_SHIM_VIDEO", shown.0.to_str().unwrap());
+        let names =
+            ["two_cameras", "a_stream_that_shows", "auto_decodes", "a_damaged", "in_live_mode", "a_lossless_run_with", "parameters_that"];
+        over_the_shim(&names, &[pictures]);
+        // A context that is lost stays so until the process ends.
+        for name in ["a_live_run_loses_the_context", "a_lossless_run_loses_the_context"] {
+            let folder = Folder::new(name);
+            over_the_shim(&[name], &[pictures, ("GANTRY_SHIM_SPOIL", folder.0.join("spoil").to_str().unwrap())]);
+        }
     }
 }
