@@ -43,11 +43,7 @@ pub fn run<S: Stage>() -> ExitCode {
     }
     match run_in_graph::<S>(&contract) {
         Ok(()) => ExitCode::SUCCESS,
-        Err((node_id, fault)) => {
-            let fault = fault.context(format!("node `{node_id}`"));
-            report_fault(&node_id, &fault);
-            ExitCode::FAILURE
-        }
+        Err(Told) => ExitCode::FAILURE,
     }
 }
 
@@ -80,8 +76,12 @@ fn init_log() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().try_init();
 }
 
+/// A fault that was reported.
+struct Told;
+
 /// One line for people on stderr, one file for `gantry read`.
-fn report_fault(node_id: &str, fault: &Fault) {
+fn report_fault(node_id: &str, fault: Fault) -> Told {
+    let fault = fault.context(format!("node `{node_id}`"));
     error!("{}", fault.message());
     if let Some(hint) = fault.hint_text() {
         error!("hint: {hint}");
@@ -97,10 +97,11 @@ fn report_fault(node_id: &str, fault: &Fault) {
             warn!(error = %e, "fault could not be written to the run folder");
         }
     }
+    Told
 }
 
-fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
-    let unnamed = |f: Fault| (contract.name.to_string(), f);
+fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
+    let unnamed = |f: Fault| report_fault(&contract.name, f);
     let stop = StopFlag::new();
     end_on_signals(&stop).map_err(unnamed)?;
     let (node, events) = DoraNode::init_from_env().map_err(|e| {
@@ -110,7 +111,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
         )
     })?;
     let node_id = node.id().to_string();
-    let named = |f: Fault| (node_id.clone(), f);
+    let named = |f: Fault| report_fault(&node_id, f);
     let descriptor = node.dataflow_descriptor().map_err(|e| named(Fault::from(e)))?;
     let descriptor = serde_json::to_value(descriptor).map_err(|e| named(Fault::from(e)))?;
     let dataflow_id = node.dataflow_id().to_string();
@@ -138,6 +139,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), (String, Fault)> {
     let events = pump(events, stop).map_err(named)?;
     let result = node.until_done(&events).or_else(|fault| excused(fault, &node.context.stop));
     node.write_stats(result.is_ok());
+    // Told while the stage lives: libraries that hold a card which has failed may end the process when they are given back.
     result.map_err(named)
 }
 
