@@ -1,10 +1,10 @@
 //! What of a GPU this machine can use: each thing by a real attempt, and the command that would bring what is missing.
 
 use super::{Finding, absent, found};
-use gantry_cuda::{Compiler, Context, Device};
-use gantry_inference::{LibraryError, library};
+use gantry_cuda::{Compiler, Context};
+use gantry_inference::{Device, LibraryError, library};
 use gantry_kernels::LoadOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const NEEDED_BY: &str = "without it everything runs on the CPU";
 
@@ -13,7 +13,7 @@ pub fn findings() -> Vec<Finding> {
     let (cuda, device) = cuda();
     let mut all = vec![driver(), cuda];
     all.extend(device.map(|device| shared(&device)));
-    all.extend([nvdec(), nvrtc(), provider("CUDA", library::has_cuda()), provider("TensorRT", library::has_tensorrt())]);
+    all.extend([nvdec(), nvrtc(), provider(Device::Cuda, library::has_cuda()), provider(Device::Tensorrt, library::has_tensorrt())]);
     all
 }
 
@@ -30,12 +30,12 @@ fn driver() -> Finding {
 }
 
 /// The card that nodes would take, and whether libcuda gives it.
-fn cuda() -> (Finding, Option<Device>) {
-    let devices = match Device::all() {
+fn cuda() -> (Finding, Option<gantry_cuda::Device>) {
+    let devices = match gantry_cuda::Device::all() {
         Ok(devices) => devices,
         Err(error) => return (absent("CUDA", error.to_string(), error.hint()), None),
     };
-    let describe = |device: &Device| {
+    let describe = |device: &gantry_cuda::Device| {
         let (major, minor) = device.compute_capability()?;
         let (free, all) = Context::primary(*device)?.memory_info()?;
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
@@ -49,7 +49,7 @@ fn cuda() -> (Finding, Option<Device>) {
 }
 
 /// Whether another process can map this card's memory.
-fn shared(device: &Device) -> Finding {
+fn shared(device: &gantry_cuda::Device) -> Finding {
     match device.says_posix_fd() {
         Ok(true) => found("GPU frame memory", "file descriptors (VMM)".to_owned()),
         Ok(false) => absent(
@@ -63,28 +63,16 @@ fn shared(device: &Device) -> Finding {
 
 /// The library beside libcuda that FFmpeg's decoders load. A container has it only if it asks for the capability `video`.
 fn nvdec() -> Finding {
-    let name = "libnvcuvid.so.1";
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/x86_64-linux-gnu/nvidia/current",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu/nvidia",
-        "/usr/lib64",
-        "/usr/lib/wsl/lib",
-        "/usr/local/nvidia/lib64",
-    ];
-    let named = std::env::var_os("LD_LIBRARY_PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    let path = named.into_iter().chain(folders.map(PathBuf::from)).map(|folder| folder.join(name)).find(|path| path.exists());
-    match path {
-        Some(path) => found("NVDEC", path.display().to_string()),
-        None if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() => absent(
+    match gantry_cuda::video_decoder() {
+        Ok(()) => found("NVDEC", "libnvcuvid.so.1 loads".to_owned()),
+        Err(error) if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() => absent(
             "NVDEC",
-            format!("{name} is not in this container: video is decoded in software"),
-            "start it with --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility,video",
+            format!("{error}: video is decoded in software"),
+            "start the container with --gpus all -e NVIDIA_DRIVER_CAPABILITIES=compute,utility,video",
         ),
-        None => absent(
+        Err(error) => absent(
             "NVDEC",
-            format!("{name} not found: video is decoded in software"),
+            format!("{error}: video is decoded in software"),
             "apt-get install libnvcuvid1 (or NVIDIA's own driver package)",
         ),
     }
@@ -105,10 +93,17 @@ fn nvrtc() -> Finding {
     }
 }
 
-fn provider(name: &'static str, is_built_in: Result<bool, LibraryError>) -> Finding {
-    let what = if name == "CUDA" { "models on CUDA" } else { "models on TensorRT" };
+fn provider(device: Device, is_built_in: Result<bool, LibraryError>) -> Finding {
+    let (name, what) = if device == Device::Cuda { ("CUDA", "models on CUDA") } else { ("TensorRT", "models on TensorRT") };
     match is_built_in {
-        Ok(true) => found(what, format!("ONNX Runtime has the {name} provider")),
+        Ok(true) => match library::try_device(device) {
+            Ok(()) => found(what, format!("ONNX Runtime's {name} provider loads with all its libraries")),
+            Err(error) => absent(
+                what,
+                format!("ONNX Runtime's {name} provider does not load: {error}"),
+                "pip install the package of what is missing, and put its folder into LD_LIBRARY_PATH (docs/gpu.md)",
+            ),
+        },
         Ok(false) => absent(
             what,
             format!("this ONNX Runtime has no {name} provider: models run on the CPU"),
