@@ -19,6 +19,7 @@ cargo xtask COMMAND
   generate   write what is generated: from the nodes' contracts (contract.json, docs/nodes), and graphs/experiments from graphs/read.yml
   new-operator NAME [FOLDER]  a crate for an image operator of your own, in operators/NAME or outside of the project
   recording  [CASE]   what recordings promise, measured: schedules, replays, long, kill, disk, cpu (docs/recordings.md)
+  soak       [--minutes 30]  eight live cameras, and no process of the site grows: memory, descriptors, threads (docs/sites.md)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
   kernels    [FOLDER]  compile the CUDA kernels ahead of time, for GANTRY_KERNELS (default: out/kernels)
   bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         "generate" => generate(),
         "new-operator" => operator::new(rest),
         "recording" => tool("prove-recording", rest),
+        "soak" => tool("soak", rest),
         "accuracy" => tool("accuracy", rest),
         "kernels" => setup::all().and_then(|()| {
             run(cargo("run").args(["--release", "--quiet", "-p", "gantry-kernels", "--example", "ahead_of_time", "--"]).args(rest))

@@ -9,14 +9,16 @@ mod processes;
 mod readings;
 mod run;
 mod schedules;
+mod soak;
 mod written;
 
 pub use browser::{Browser, Page};
-pub use files::{clip, odd_inputs, program, root, unreliable_graph};
+pub use files::{as_a_camera_sends, clip, odd_inputs, program, root, unreliable_graph};
 pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
 pub use run::{Finished, Running, Sandbox};
 pub use schedules::{Busy, Schedule};
+pub use soak::{Limits, Sample, Seen, Series, Soak, Verdict, sample};
 pub use written::Written;
 
 /// Carried by every process of a sandbox.

@@ -1,13 +1,12 @@
 //! A live site on two real RTSP servers: one is killed and comes back, nodes are killed, and its password shows nowhere.
 
 use gantry_rtsp::{Server, Stream};
-use gantry_system_tests::{Sandbox, clip, lines, program, root};
+use gantry_system_tests::{Sandbox, as_a_camera_sends, clip, lines, program, root};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Nowhere else in any file of a run.
@@ -31,7 +30,7 @@ const STATS_LATE: Duration = Duration::from_millis(1500);
 #[test]
 fn a_killed_camera_and_killed_nodes_come_back_and_the_other_camera_loses_nothing() {
     let sandbox = Sandbox::new();
-    let long = minutes_of_video(&sandbox);
+    let long = as_a_camera_sends(&sandbox, &clip("gate_day.mp4"), 240);
     let login = Some(("operator".to_owned(), CANARY.to_owned()));
     let gate = Stream { login, ..Stream::h264(&long) };
     let server = Server::start(&gate, 0);
@@ -121,19 +120,6 @@ fn graph(sandbox: &Sandbox) -> String {
     let path = site.join("site.yml");
     std::fs::write(&path, text.replace("../../models", &root().join("models").display().to_string())).unwrap();
     path.display().to_string()
-}
-
-/// A shipped clip over and over, in one file with a key frame each second, as cameras send them.
-fn minutes_of_video(sandbox: &Sandbox) -> PathBuf {
-    let (once, long) = (sandbox.path("once.mp4"), sandbox.path("long.mp4"));
-    let ffmpeg = |arguments: &[&str], from: &Path, then: &str, to: &Path| {
-        let done =
-            Command::new("ffmpeg").args(["-v", "error"]).args(arguments).arg("-i").arg(from).args(then.split_whitespace()).arg(to).status();
-        assert!(done.expect("ffmpeg starts").success());
-    };
-    ffmpeg(&[], &clip("gate_day.mp4"), "-c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0", &once);
-    ffmpeg(&["-stream_loop", "29"], &once, "-c copy", &long);
-    long
 }
 
 #[track_caller]

@@ -1,0 +1,159 @@
+//! A site that runs for long: eight cameras over RTSP, and of each of its processes the memory, descriptors and threads, which must not grow.
+//!
+//! The graph is `graphs/sites/road.yml`, with addresses of a server on loopback where the shipped one plays clips, run by dora's own daemon. Readings,
+//! pictures and logs are written as shipped; they are what grows by design, and are told.
+
+mod growth;
+mod sample;
+
+pub use growth::{Limits, Series, Verdict};
+pub use sample::{Sample, sample};
+
+use crate::{Sandbox, as_a_camera_sends, clip, lines, program, root};
+use gantry_rtsp::{Server, Stream};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Clips that play the eight cameras of the road.
+const CLIPS: [&str; 2] = ["road_day.mp4", "road_night.mp4"];
+/// How often processes are looked at.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How long, and how much is growth.
+#[derive(Clone, Copy, Debug)]
+pub struct Soak {
+    /// Before anything is measured: pools, models and caches are filled.
+    pub warm_up: Duration,
+    /// What is measured.
+    pub length: Duration,
+    /// What is no growth.
+    pub limits: Limits,
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// By node, in order; each from the end of the warm-up.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// Processes that ended or started while it was measured.
+    pub restarts: Vec<String>,
+    /// Readings in all.
+    pub readings: usize,
+    /// Bytes of readings, pictures and logs that came while it was measured.
+    pub written: u64,
+}
+
+impl Seen {
+    /// What grew, and what else should not have been.
+    #[must_use]
+    pub fn complaints(&self) -> Vec<String> {
+        let grown = self.verdicts.iter().flat_map(|(node, verdict)| verdict.complaints().map(move |what| format!("{node}: {what}")));
+        let silent = (self.readings == 0).then(|| "no plate was read".to_owned());
+        grown.chain(self.restarts.iter().cloned()).chain(silent).collect()
+    }
+}
+
+impl Soak {
+    /// Runs the site; `say` gets a line now and then.
+    ///
+    /// # Panics
+    /// If the site does not start, or does not stop as it should.
+    pub fn run(&self, mut say: impl FnMut(String)) -> Seen {
+        let sandbox = Sandbox::new();
+        let seconds = (self.warm_up + self.length).as_secs() + 120;
+        let servers = CLIPS.map(|name| {
+            say(format!("{seconds} s of {name} are made for the cameras"));
+            Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds)), 0)
+        });
+        let graph = site(&sandbox, &servers);
+        let coordinator = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string();
+        std::fs::create_dir(sandbox.path("home")).expect("a folder of the sandbox");
+        let dora = |arguments: &[&str]| {
+            let mut command = sandbox.dora();
+            command.env("HOME", sandbox.path("home")).env("DORA_COORDINATOR_PORT", &coordinator).args(arguments);
+            command
+        };
+        sandbox.run(dora(&["up"]), 30).assert_code(0);
+        sandbox.run(dora(&["start", &graph.display().to_string(), "--name", "road", "--detach"]), 90).assert_code(0);
+        let seen = self.watch(&sandbox, &mut say);
+        sandbox.run(dora(&["stop", "road", "--grace-duration", "10s"]), 90).assert_code(0);
+        // The coordinator may be gone before it answers.
+        let _ = sandbox.run(dora(&["down"]), 30);
+        sandbox.assert_nothing_left();
+        seen
+    }
+
+    fn watch(&self, sandbox: &Sandbox, say: &mut impl FnMut(String)) -> Seen {
+        wait_for(Instant::now() + self.warm_up);
+        let started = Instant::now();
+        let written_before = bytes_below(&sandbox.path("."));
+        let mut series: BTreeMap<(String, u32), Series> = BTreeMap::new();
+        let (mut told, mut samples) = (Instant::now(), 0);
+        while started.elapsed() < self.length {
+            let next = Instant::now() + EVERY;
+            samples += 1;
+            for (process, sample) in sandbox.processes().into_iter().filter_map(|p| sample(&p).map(|s| (p, s))) {
+                series.entry((sample.node.clone(), process.pid)).or_default().push(&sample);
+            }
+            if told.elapsed() > Duration::from_secs(60) {
+                told = Instant::now();
+                let memory: u64 = series.values().filter_map(Series::last).map(|s| s.memory_kb).sum();
+                let so_far = started.elapsed().as_secs();
+                say(format!(
+                    "{so_far} of {} s, {} MB of private memory in {} processes",
+                    self.length.as_secs(),
+                    memory / 1024,
+                    series.len()
+                ));
+            }
+            wait_for(next);
+        }
+        let whole = |s: &Series| s.len() == samples;
+        let restarts = series
+            .iter()
+            .filter(|(_, s)| !whole(s))
+            .map(|((node, pid), s)| format!("{node}: process {pid} was seen {} times of {samples}: it did not run all the time", s.len()));
+        let restarts = restarts.collect();
+        let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|((node, _), s)| (node.clone(), s.verdict(self.limits))).collect();
+        let readings = lines(&sandbox.path("site/out/road/readings.jsonl")).len();
+        Seen { verdicts, restarts, readings, written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
+    }
+}
+
+/// The road with the cameras of `servers`, in a folder of the sandbox, which gets all that it writes.
+fn site(sandbox: &Sandbox, servers: &[Server]) -> PathBuf {
+    let folder = sandbox.path("site/graphs/sites");
+    std::fs::create_dir_all(&folder).expect("a folder of the sandbox");
+    let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, folder.join(name)).expect("a link in the sandbox");
+    link(program("gantry").parent().expect("programs lie in a folder"), "bin");
+    link(&root().join("graphs/modules"), "modules");
+    std::os::unix::fs::symlink(root().join("models"), sandbox.path("site/models")).expect("a link in the sandbox");
+    let mut text = std::fs::read_to_string(root().join("graphs/sites/road.yml")).expect("the shipped road can be read");
+    for (name, server) in CLIPS.iter().zip(servers) {
+        let played = format!("source: ../../tests/clips/{name}, ");
+        assert_eq!(text.matches(&played).count(), 4, "cameras of {name}");
+        text = text.replace(&played, &format!("source: \"{}\", ", server.address()));
+    }
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let text = text.replace(", pace: realtime, repeat: true", "").replace("127.0.0.1:9466\"", &format!("127.0.0.1:{port}\""));
+    let graph = folder.join("road.yml");
+    std::fs::write(&graph, text).expect("a graph in the sandbox");
+    graph
+}
+
+fn wait_for(moment: Instant) {
+    std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        Ok(meta) => meta.len(),
+        // It went away meanwhile.
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
