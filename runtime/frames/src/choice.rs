@@ -17,8 +17,8 @@ const SIDE: u32 = 256;
 /// What the second process must find in every byte, and what was there before.
 const VALUE: u8 = 0xa7;
 const OTHER: u8 = 0x58;
-/// How long the second process may take. A driver that wakes several cards takes seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the second process may take. A driver that wakes several cards takes seconds, and all nodes of a site start at once.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a graph asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -136,6 +136,13 @@ fn round_trip(memory: &Memory, runtime_dir: &Path, second: impl Fn(&[OsString; 3
 /// Waits for the second process; what it said if it failed.
 fn ended(mut child: Child) -> Result<(), String> {
     let started = Instant::now();
+    // It is read all the time: a full pipe would hold the process up.
+    let errors = child.stderr.take();
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        let read = errors.map_or(Ok(0), |mut errors| errors.read_to_string(&mut said));
+        read.map_or_else(|error| error.to_string(), |_| said)
+    });
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
@@ -150,12 +157,7 @@ fn ended(mut child: Child) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
-    let mut said = String::new();
-    if let Some(mut errors) = child.stderr.take()
-        && let Err(error) = errors.read_to_string(&mut said)
-    {
-        said = error.to_string();
-    }
+    let said = said.join().unwrap_or_default();
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
     Err(format!("the second process ended with {status}: {last}"))
 }
