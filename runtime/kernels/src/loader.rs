@@ -63,11 +63,16 @@ impl LoadOptions {
     }
 }
 
-/// What is made for a card: machine code for itself or an older one of its major version, which it runs, or else the assembly of the newest that is older, for
-/// the driver to compile; `None` if nothing is known that it runs. `known` rises.
+/// Boards of the Jetson kind. Machine code of a desktop's card does not run there, nor the other way round (CUDA C++ Programming Guide, "Binary
+/// Compatibility").
+const TEGRA: [u32; 6] = [53, 62, 72, 87, 101, 110];
+
+/// What is made for a card: machine code for itself or an older one of its major version, which it runs, or else the assembly of the newest that is older,
+/// for the driver to compile; `None` if nothing is known that it runs.
 fn target(known: &[u32], architecture: u32) -> Option<(Code, u32)> {
     let newest = known.iter().copied().filter(|known| *known <= architecture).max()?;
-    Some((if newest / 10 == architecture / 10 { Code::Cubin } else { Code::Ptx }, newest))
+    let runs = newest == architecture || newest / 10 == architecture / 10 && ![newest, architecture].iter().any(|a| TEGRA.contains(a));
+    Some((if runs { Code::Cubin } else { Code::Ptx }, newest))
 }
 
 fn key(source: Source, architecture: u32, driver: i32, (major, minor): (i32, i32)) -> Key {
@@ -173,5 +178,30 @@ impl Kernels {
 
     pub(crate) fn function(&self, kernel: Kernel) -> Option<&Function> {
         self.functions.get(&kernel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_gets_code_that_it_runs() {
+        let known = [75, 80, 86, 90, 100];
+        let wanted = [
+            (90, Some((Code::Cubin, 90))),
+            (89, Some((Code::Cubin, 86))),
+            (103, Some((Code::Cubin, 100))),
+            (120, Some((Code::Ptx, 100))),
+            // Orin and Thor.
+            (87, Some((Code::Ptx, 86))),
+            (101, Some((Code::Ptx, 100))),
+            (70, None),
+        ];
+        for (architecture, code) in wanted {
+            assert_eq!(target(&known, architecture), code, "sm_{architecture}");
+        }
+        assert_eq!(target(&[80, 87], 87), Some((Code::Cubin, 87)));
+        assert_eq!(target(&[80, 87], 89), Some((Code::Ptx, 87)));
     }
 }

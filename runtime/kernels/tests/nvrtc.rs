@@ -113,7 +113,10 @@ fn code_made_ahead_of_time_is_taken_as_it_is_and_its_absence_is_an_error() {
     let options = options(None, Some(folder.path()));
     let error = options.code(Source::Axes, 90, 12_080).unwrap_err();
     let missing = Source::Axes.ptx_name();
-    assert!(missing.starts_with("axes-") && error.to_string().contains(&missing) && error.hint().contains("cargo xtask kernels"), "{error}");
+    assert!(
+        missing.starts_with("axes-") && error.to_string().contains(&missing) && error.hint().contains("cargo xtask kernels"),
+        "{error}"
+    );
     let ptx = Source::Axes.compile(&compiler(), Code::Ptx, 75).unwrap();
     fs::write(folder.path().join(Source::Axes.ptx_name()), &ptx).unwrap();
     fs::write(folder.path().join(Source::Axes.cubin_name(90)), b"for sm_90").unwrap();
