@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Builds the GPU checks and the whole graph and collects them, with run.sh, in a folder for a bare x86-64 machine: no Rust, no FFmpeg, no dora, no ONNX
-# Runtime; an NVIDIA driver, Python 3.9 or newer, and CUDA's libraries from Python packages (cudnn, cublas, cufft, curand, cuda-runtime).
+# Runtime; an NVIDIA driver, Python 3.9 or newer, and CUDA's libraries from Python packages (cudnn, cublas, curand, cuda-runtime).
 # usage: tests/gpu/pack.sh [--checks] [--parts] [FOLDER]     (default: target/gpu-pack; it is emptied first)
 #   --checks   the check programs alone, without the graph: small, enough for kernels, memory, pools and NVDEC
-#   --parts    also FOLDER.parts/: one archive in pieces below 60 MB, for where less than 64 MiB travel at once, and join.sh, which puts them together there
+#   --parts    also FOLDER.parts/: one archive in pieces and join.sh, which puts them together there, for where 64 MiB travel at once, this repository's
+#              files among them
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -23,7 +24,9 @@ for word in "$@"; do
     *) folder=$word ;;
     esac
 done
-part_mb=56
+travels_mib=64
+# What tests/gpu was written against; the CPU's own is in xtask/src/setup.rs. docs/gpu.md names this one.
+onnxruntime_gpu=1.31.0
 
 # ffmpeg_that_travels: FFmpeg's libraries of this Debian, built with what cameras send and NVDEC and nothing else: 10 MB instead of 150. Kept in
 # target/gpu-ffmpeg for the next time.
@@ -139,11 +142,15 @@ END
     chmod +x "$folder/.gantry/dora/bin/dora"
     # ONNX Runtime with its CUDA provider, from the Python package index; kept for the next time.
     wheels=target/gpu-wheels
-    if ! compgen -G "$wheels/onnxruntime_gpu-*.whl" >/dev/null; then
-        python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64 \
-            --platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 -d "$wheels" onnxruntime-gpu
+    wheel=$(compgen -G "$wheels/onnxruntime_gpu-$onnxruntime_gpu-*.whl" | head -n 1 || true)
+    if [ -z "$wheel" ]; then
+        # Those of other releases are not needed again.
+        rm -rf "$wheels"
+        .gantry/dora/bin/pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp --platform manylinux_2_28_x86_64 \
+            --platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64 -d "$wheels" "onnxruntime-gpu==$onnxruntime_gpu"
+        wheel=$(compgen -G "$wheels/onnxruntime_gpu-$onnxruntime_gpu-*.whl" | head -n 1)
     fi
-    python3 - "$(echo "$wheels"/onnxruntime_gpu-*.whl)" "$folder/.gantry/onnxruntime" <<'END'
+    python3 - "$wheel" "$folder/.gantry/onnxruntime" <<'END'
 import pathlib, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     for name in wheel.namelist():
@@ -151,8 +158,10 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
         if file.parent.name == "capi" and file.name.startswith("libonnxruntime") and "tensorrt" not in file.name:
             (pathlib.Path(sys.argv[2]) / file.name).write_bytes(wheel.read(name))
 END
+    echo full >"$folder/contents"
 else
     cp .gantry/onnxruntime/*.so* "$folder/.gantry/onnxruntime/"
+    echo checks >"$folder/contents"
 fi
 
 cp tests/gpu/run.sh tests/gpu/streams.py tests/gpu/plates.py "$folder/"
@@ -160,22 +169,13 @@ git rev-parse HEAD >"$folder/commit"
 echo "packed $(du -sm "$folder" | cut -f 1) MB into $folder; on the other machine: bash $(basename "$folder")/run.sh"
 
 if [ "$parts" = yes ]; then
-    rm -rf "$folder.parts"
-    mkdir -p "$folder.parts"
-    tar -C "$(dirname "$folder")" -c "$(basename "$folder")" | xz -6 -T0 | split -b "${part_mb}M" -d -a 2 - "$folder.parts/part."
-    count=$(find "$folder.parts" -name 'part.*' | wc -l)
-    cat >"$folder.parts/join.sh" <<END
-#!/usr/bin/env bash
-# Puts the parts that came into \$1 together and unpacks them there. With fewer than $count parts it says so and does nothing.
-set -euo pipefail
-cd "\$1"
-have=\$(find . -maxdepth 1 -name 'part.*' | wc -l)
-if [ "\$have" -ne $count ]; then
-    echo "\$have of $count parts are here"
-    exit 0
-fi
-cat part.* | xz -d | tar -x
-echo "unpacked: bash \$1/$(basename "$folder")/run.sh"
-END
-    echo "and $count parts into $folder.parts: bring all into one folder, then: bash join.sh THAT_FOLDER"
+    # The repository's files travel with every part; some room is left for what git does not know yet.
+    tree_kib=$(git ls-files -z --cached --others --exclude-standard | xargs -0 du -cks --apparent-size | awk '$2 == "total" {sum += $1} END {print sum}')
+    part_mib=$((travels_mib - 6 - (tree_kib + 1023) / 1024))
+    if [ "$part_mib" -lt 8 ]; then
+        echo "error: the repository's own files are $((tree_kib / 1024)) MiB of the $travels_mib that travel at once: no room for parts" >&2
+        echo "hint: let git ignore what does not belong to it" >&2
+        exit 1
+    fi
+    tests/gpu/parts.sh "$folder" "$part_mib"
 fi

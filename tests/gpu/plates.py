@@ -3,26 +3,47 @@
 
 usage: plates.py --gantry PROGRAM --cpu GRAPH --card GRAPH --out FOLDER CLIP...
 exit:  0 same plates and no frame copied, 1 otherwise. A plate is a camera and a text; confidences may differ in the third digit.
+
+The graph of the CPU sees no card (`CUDA_VISIBLE_DEVICES`), as models take one where they find it; what each model ran on is read in the nodes' logs.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 
+# What `detect` and `recognize` log when their models are open (nodes/detect/src/lib.rs, nodes/recognize/src/lib.rs).
+READY = re.compile(r"(detector|reader) is ready\b.*?\bdevice=(\w+)")
+NO_CARD = {"CUDA_VISIBLE_DEVICES": "-1"}
 
-def read(gantry, graph, clips, out):
-    """Readings, and the statistics of every node."""
+
+def read(gantry, graph, clips, out, environment):
+    """Readings, the statistics of every node, and what each model ran on."""
     with tempfile.TemporaryDirectory(prefix="gp-") as tmp:
         command = [gantry, "read", "--quiet", "--keep-run", "--graph", graph, "--out", str(out), *clips]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": tmp})
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment, "TMPDIR": tmp})
+        logs = "\n".join(path.read_text(errors="replace") for path in sorted(pathlib.Path(tmp).rglob("dora.log")))
         if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+            errors = "\n".join([line for line in logs.splitlines() if "ERROR" in line][:20])
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}\n{errors}")
         stats = [json.loads(path.read_text()) for path in pathlib.Path(tmp).rglob("stats/*.json")]
-    return [json.loads(line) for line in out.read_text().splitlines() if line], stats
+    if not stats:
+        raise SystemExit(f"{graph}: no statistics were kept")
+    readings = [json.loads(line) for line in out.read_text().splitlines() if line]
+    return readings, stats, dict(READY.findall(logs))
+
+
+def wrong_place(name, models, stats):
+    """Why this run is not the one of the CPU or not the one of the card; nothing if it is."""
+    wanted = {"cpu": "cpu", "card": "cuda"}[name]
+    if models != {"detector": wanted, "reader": wanted}:
+        return f"the models of the graph of the {name} ran on {models or 'devices that no log names'}, wanted {wanted} for both"
+    on_card = [s["node"] for s in stats if not s.get("memory", "host").startswith("host")]
+    return f"buffers of {', '.join(sorted(on_card))} lay on a card" if name == "cpu" and on_card else None
 
 
 def main():
@@ -34,11 +55,11 @@ def main():
     out = pathlib.Path(given.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     plates = {}
-    for name, graph in [("cpu", given.cpu), ("card", given.card)]:
-        readings, stats = read(given.gantry, graph, given.clips, out / f"plates-{name}.jsonl")
+    for name, graph, environment in [("cpu", given.cpu, NO_CARD), ("card", given.card, {})]:
+        readings, stats, models = read(given.gantry, graph, given.clips, out / f"plates-{name}.jsonl", environment)
+        if wrong := wrong_place(name, models, stats):
+            raise SystemExit(f"{graph}: {wrong}")
         plates[name] = sorted((r["camera"], r["plate"]) for r in readings)
-        if not stats:
-            raise SystemExit(f"{graph}: no statistics were kept")
     frames = sum(made["published"] for s in stats if s["kind"] == "decode" for made in s.get("buffers_made", {}).values())
     copies = {f"{s['node']}/{port}": counted for s in stats for port, counted in s.get("copies", {}).items()}
     ways = ["on_host", "to_card", "from_card"]

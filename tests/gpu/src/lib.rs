@@ -1,6 +1,8 @@
 //! What the checks of this package share: a device or the reason why there is none, and the same checks once more over the driver shim.
 #![allow(clippy::disallowed_methods, clippy::expect_used, reason = "only tests use it")]
 
+pub mod pictures;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};

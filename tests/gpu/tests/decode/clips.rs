@@ -1,6 +1,8 @@
 //! Clips made by the `ffmpeg` command, the pictures that they show, and the same for the driver shim's video decoder.
 
-use gantry_frames::{ImageLayout, PixelFormat};
+pub use gantry_gpu_checks::pictures::planes;
+
+use gantry_gpu_checks::pictures::tell_the_shim;
 use gantry_media::{Demuxer, FrameReader, OpenOptions, StreamInfo, VideoPacket};
 use gantry_messages::PacketRow;
 use std::hash::{DefaultHasher, Hasher};
@@ -39,8 +41,7 @@ pub struct Clip {
     pub info: StreamInfo,
     pub packets: Vec<VideoPacket>,
     pub pictures: Vec<[Vec<u8>; 3]>,
-    times: Vec<i64>,
-    size: (u32, u32),
+    file: PathBuf,
 }
 
 impl Clip {
@@ -60,18 +61,15 @@ impl Clip {
     }
 
     fn of(file: &Path) -> Self {
-        let file = file.to_str().unwrap();
-        let mut demuxer = Demuxer::open(file, &OpenOptions::default()).unwrap();
+        let name = file.to_str().unwrap();
+        let mut demuxer = Demuxer::open(name, &OpenOptions::default()).unwrap();
         let packets: Vec<VideoPacket> = std::iter::from_fn(|| demuxer.next_packet().unwrap()).collect();
-        let mut reader = FrameReader::open(file).unwrap();
-        let (mut pictures, mut times, mut size) = (Vec::new(), Vec::new(), (0, 0));
+        let mut reader = FrameReader::open(name).unwrap();
+        let mut pictures = Vec::new();
         while let Some(frame) = reader.next_frame().unwrap() {
-            let image = *frame.layout.as_image().unwrap();
-            size = (image.width, image.height);
-            pictures.push(planes(&image, frame.slot.bytes()));
-            times.push(frame.pts_ns);
+            pictures.push(planes(frame.layout.as_image().unwrap(), frame.slot.bytes()));
         }
-        Self { info: demuxer.info().clone(), packets, pictures, times, size }
+        Self { info: demuxer.info().clone(), packets, pictures, file: file.to_owned() }
     }
 
     /// Packet number `i` as `camera` sends it.
@@ -101,44 +99,8 @@ impl Clip {
 pub fn of_h264(folder: &Folder, name: &str, arguments: &str) -> Clip {
     let clip = Clip::new(folder, name, arguments);
     if let Some(pictures) = std::env::var_os("GANTRY_SHIM_VIDEO").map(PathBuf::from) {
-        for packet in &clip.packets {
-            let shown = clip.times.iter().position(|time| (time - packet.pts_ns.unwrap()).abs() < 1_000_000).expect("each packet is shown");
-            let [y, u, v] = &clip.pictures[shown];
-            let mut file = [clip.size.0.to_le_bytes(), clip.size.1.to_le_bytes()].concat();
-            file.extend(y);
-            file.extend(u.iter().zip(v).flat_map(|(u, v)| [*u, *v]));
-            std::fs::write(pictures.join(of_slices(&packet.data)), file).unwrap();
-        }
+        let told = tell_the_shim(&clip.file, &pictures).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(told, clip.pictures.len());
     }
     clip
-}
-
-/// The name that tests/gpu/shim/video.rs gives to the picture of a packet of an MP4 file: of its slices, each behind a start code.
-fn of_slices(packet: &[u8]) -> String {
-    let (mut rest, mut slices) = (packet, Vec::new());
-    while let Some((len, tail)) = rest.split_first_chunk::<4>() {
-        let (unit, tail) = tail.split_at(u32::from_be_bytes(*len) as usize);
-        if matches!(unit[0] & 31, 1 | 5) {
-            slices.extend([0, 0, 1]);
-            slices.extend(unit);
-        }
-        rest = tail;
-    }
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&slices);
-    format!("{:016x}", hasher.finish())
-}
-
-/// Rows of Y, U and V, without padding.
-pub fn planes(image: &ImageLayout, bytes: &[u8]) -> [Vec<u8>; 3] {
-    let rows = |index: usize, step: usize, first: usize| -> Vec<u8> {
-        let plane = image.planes()[index];
-        let (row_bytes, rows) = image.format.plane_size(index, image.width, image.height);
-        let row = |y: usize| &bytes[plane.offset as usize + y * plane.stride as usize..][..row_bytes as usize];
-        (0..rows as usize).flat_map(|y| row(y).iter().copied().skip(first).step_by(step)).collect()
-    };
-    match image.format {
-        PixelFormat::Nv12 => [rows(0, 1, 0), rows(1, 2, 0), rows(1, 2, 1)],
-        _ => [rows(0, 1, 0), rows(1, 1, 0), rows(2, 1, 0)],
-    }
 }
