@@ -6,7 +6,8 @@
 # exit:  0 every check passed over the shim or stopped where only a card goes on, 1 otherwise
 #
 # `graph:*` needs ONNX Runtime on a card, which no shim has: it must get as far as its CUDA provider and fail there, by a missing library of CUDA's or at its
-# first call of the driver. The sanitizer is not run. Everything else must pass.
+# first call of the driver. What is measured against the speed of a card (`…faster_than…`) must get as far as its number. The sanitizer is not run. Everything
+# else must pass.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -79,6 +80,8 @@ while IFS='|' read -r _ name result _; do
         said="passed over the shim"
     elif [[ $result == 'not run'* ]]; then
         said=$result
+    elif [[ $name == *faster_than* ]] && line=$(grep -m 1 'frames/s' "$log"); then
+        said="as fast as no shim is: ${line//|/}"
     elif [ "$name" = graph:plates ] && ! grep -qE '/gpu/read\.yml .*ended with' "$log"; then
         # The graph of the CPU comes first; it asks for the provider, too, and goes on without.
         said="FAILED: $result before the graph of the card, $(words "$log")"

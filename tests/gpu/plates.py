@@ -26,7 +26,9 @@ def read(gantry, graph, clips, out, environment):
     with tempfile.TemporaryDirectory(prefix="gp-") as tmp:
         command = [gantry, "read", "--quiet", "--keep-run", "--graph", graph, "--out", str(out), *clips]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment, "TMPDIR": tmp})
-        logs = "\n".join(path.read_text(errors="replace") for path in sorted(pathlib.Path(tmp).rglob("dora.log")))
+        # dora prints warnings and errors of the nodes; all that they say it keeps in a file for each.
+        files = [path for pattern in ("dora.log", "log_*.jsonl") for path in sorted(pathlib.Path(tmp).rglob(pattern))]
+        logs = "\n".join(path.read_text(errors="replace") for path in files)
         if done.returncode != 0:
             errors = "\n".join([line for line in logs.splitlines() if "ERROR" in line][:20])
             raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}\n{errors}")

@@ -17,8 +17,11 @@ memory = {"memory": "CUDA memory (VMM descriptor): round trip"} if seen else {}
 copies = {"frames": {"on_host": 0, "to_card": int(os.environ.get("COPIED", 0)), "from_card": 0}}
 stats = {"node": "decode", "kind": "decode", "buffers_made": {"frames": {"published": 9}}, "copies": copies, **memory}
 (run / "stats/decode.json").write_text(json.dumps(stats))
-log = f"INFO detect: detector is ready device={device} memory=\"x\"\nINFO recognize: reader is ready device={device} memory=\"x\"\n"
-(run / "dora.log").write_text(log)
+(run / "dora.log").write_text("INFO   detect: daemon node is ready\n")
+(run / "out/id").mkdir(parents=True)
+for node, model in [("detect", "detector"), ("recognize", "reader")]:
+    said = {"node": node, "msg": f" INFO {node}: {model} is ready device={device} memory=\"x\""}
+    (run / f"out/id/log_{node}.jsonl").write_text(json.dumps(said) + "\n")
 "##;
 
 fn compare(environment: &[(&str, &str)]) -> Output {
