@@ -1,6 +1,6 @@
 //! Past readings: from the database of `store`, or from memory where there is none.
 
-use crate::readings::{Readings, Shown};
+use crate::readings::{Jpeg, Readings, Shown};
 use gantry_records::{Record, VoteRecord};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -95,7 +95,12 @@ impl Query {
         wanted.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(sql, text)| (sql, text.clone().into())));
         wanted.extend(self.before.map(|id| ("id < ?", id.into())));
         let conditions: Vec<&str> = wanted.iter().map(|(sql, _)| *sql).collect();
-        let sql = format!("SELECT {COLUMNS} FROM readings WHERE {} ORDER BY id DESC LIMIT {}", conditions.join(" AND "), MOST + 1);
+        let sql = format!(
+            "SELECT {COLUMNS}, {} FROM readings WHERE {} ORDER BY id DESC LIMIT {}",
+            overview_column(&db)?,
+            conditions.join(" AND "),
+            MOST + 1
+        );
         let mut statement = db.prepare(&sql)?;
         let rows = statement.query_map(rusqlite::params_from_iter(wanted.into_iter().map(|(_, value)| value)), of_row)?;
         let mut found: Vec<(i64, Shown)> = rows.collect::<Result<_, _>>()?;
@@ -112,6 +117,12 @@ impl Query {
 const COLUMNS: &str = "id, camera, track_id, plate, confidence, first_seen_s, last_seen_s, captured_at, syntax, frames_read, reads, x0, y0, x1, y1, \
                        evidence_frame, evidence";
 
+/// Databases before version 3 have no pictures of whole frames.
+fn overview_column(db: &Connection) -> rusqlite::Result<&'static str> {
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(if version < 3 { "NULL AS overview" } else { "overview" })
+}
+
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     db.busy_timeout(Duration::from_secs(2))?;
@@ -121,7 +132,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 fn of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Shown)> {
     let id: i64 = row.get("id")?;
     let evidence: Option<String> = row.get("evidence")?;
-    let has_picture = evidence.is_some();
+    let overview: Option<String> = row.get("overview")?;
+    let (has_picture, has_overview) = (evidence.is_some(), overview.is_some());
     let record = Record {
         camera: row.get("camera")?,
         track_id: row.get::<_, i64>("track_id")? as u64,
@@ -140,7 +152,7 @@ fn of_row(row: &Row<'_>) -> rusqlite::Result<(i64, Shown)> {
         evidence: None,
         overview: None,
     };
-    Ok((id, Shown { id: format!("d{id}"), record, has_picture }))
+    Ok((id, Shown { id: format!("d{id}"), record, has_picture, has_overview }))
 }
 
 fn of_vote(row: &Row<'_>) -> rusqlite::Result<VoteRecord> {
@@ -153,11 +165,12 @@ fn of_vote(row: &Row<'_>) -> rusqlite::Result<VoteRecord> {
     })
 }
 
-/// The picture of row `id` of the database: a JPEG below the folder of the database, or nothing.
+/// A picture of row `id` of the database: a JPEG below the folder of the database, or nothing.
 #[must_use]
-pub fn picture(database: &Path, id: i64) -> Option<Vec<u8>> {
-    let named: Option<String> =
-        open(database).ok()?.query_row("SELECT evidence FROM readings WHERE id = ?", [id], |row| row.get(0)).ok()?;
+pub fn picture(database: &Path, id: i64, which: Jpeg) -> Option<Vec<u8>> {
+    let db = open(database).ok()?;
+    let column = if which == Jpeg::Evidence { "evidence" } else { overview_column(&db).ok()? };
+    let named: Option<String> = db.query_row(&format!("SELECT {column} FROM readings WHERE id = ?"), [id], |row| row.get(0)).ok()?;
     let folder = database.parent()?.canonicalize().ok()?;
     let file = folder.join(named?).canonicalize().ok()?;
     let is_picture = file.starts_with(&folder) && file.extension().is_some_and(|extension| extension == "jpg");
@@ -265,12 +278,17 @@ mod tests {
     #[test]
     fn pictures_come_from_the_folder_of_the_database_alone() {
         let (dir, path, _) = both();
-        assert_eq!(picture(&path, 1).as_deref(), Some([0xff, 0xd8, 1].as_slice()));
-        assert_eq!(picture(&path, 99), None);
+        assert_eq!(picture(&path, 1, Jpeg::Evidence).as_deref(), Some([0xff, 0xd8, 1].as_slice()));
+        assert_eq!(picture(&path, 99, Jpeg::Evidence), None);
+        assert_eq!(picture(&path, 1, Jpeg::Overview), None);
+        std::fs::write(path.with_file_name("evidence/1.overview.jpg"), [0xff, 0xd8, 2]).unwrap();
+        let put = "UPDATE readings SET overview = 'evidence/1.overview.jpg' WHERE id = 1";
+        Connection::open(&path).unwrap().execute(put, []).unwrap();
+        assert_eq!(picture(&path, 1, Jpeg::Overview).as_deref(), Some([0xff, 0xd8, 2].as_slice()));
         std::fs::write(dir.path().join("notes.txt"), "secret").unwrap();
         for elsewhere in ["/etc/passwd", "../../../../etc/passwd", "notes.txt"] {
             Connection::open(&path).unwrap().execute("UPDATE readings SET evidence = ? WHERE id = 1", [elsewhere]).unwrap();
-            assert_eq!(picture(&path, 1), None, "{elsewhere}");
+            assert_eq!(picture(&path, 1, Jpeg::Evidence), None, "{elsewhere}");
         }
     }
 

@@ -8,6 +8,7 @@
 //! | `/api/pictures?p=960,0,gate&p=480,17,road` | waits until one of these cameras has a picture newer than the number given; see [`pictures`] |
 //! | `/api/search?plate=&camera=&from=&until=&before=` | past readings, JSON |
 //! | `/api/evidence/m12`, `/api/evidence/d12` | JPEG of a plate: of a reading in memory, of a row of the database |
+//! | `/api/overview/m12`, `/api/overview/d12` | JPEG of the whole frame, likewise |
 
 mod answer;
 mod auth;
@@ -17,6 +18,7 @@ mod pages;
 mod pictures;
 mod query;
 
+use crate::readings::Jpeg;
 use crate::site::Site;
 use answer::Answer;
 pub use auth::Door;
@@ -176,9 +178,10 @@ impl Service {
         match request.path.as_str() {
             "/api/pictures" => pictures::wait(&self.site, &pairs, connection),
             "/api/search" => self.search(&pairs),
-            path => match path.strip_prefix("/api/evidence/") {
-                Some(id) => self.evidence(id),
-                None => Answer::error(404, "no such page"),
+            path => match (path.strip_prefix("/api/evidence/"), path.strip_prefix("/api/overview/")) {
+                (Some(id), _) => self.jpeg(id, Jpeg::Evidence),
+                (_, Some(id)) => self.jpeg(id, Jpeg::Overview),
+                _ => Answer::error(404, "no such page"),
             },
         }
     }
@@ -194,10 +197,10 @@ impl Service {
         }
     }
 
-    fn evidence(&self, id: &str) -> Answer {
+    fn jpeg(&self, id: &str, which: Jpeg) -> Answer {
         let found = match id.strip_prefix('d').map(str::parse) {
-            Some(Ok(row)) => self.site.database.as_deref().and_then(|database| crate::search::picture(database, row)),
-            _ => self.site.with_readings(|readings| readings.picture(id).map(<[u8]>::to_vec)),
+            Some(Ok(row)) => self.site.database.as_deref().and_then(|database| crate::search::picture(database, row, which)),
+            _ => self.site.with_readings(|readings| readings.picture(id, which).map(<[u8]>::to_vec)),
         };
         found.map_or_else(|| Answer::error(404, "this picture is gone"), |jpeg| Answer::new(200, "image/jpeg", jpeg))
     }

@@ -46,7 +46,12 @@ function votes(record) {
   const frames = record.frames_read === 1 ? "one frame" : `${record.frames_read} frames`;
   const layout = record.syntax ? `, layout ${record.syntax}` : "";
   const about = element("p", "", `Confidence ${Math.round(100 * record.confidence)} % from ${record.reads} reads of ${frames}${layout}.`);
-  return element("div", "votes", about, element("table", "", element("tbody", "", ...rows)));
+  const table = element("table", "", element("tbody", "", ...rows));
+  if (!record.has_overview) return element("div", "votes", about, table);
+  const frame = element("img");
+  frame.alt = `the frame of camera ${record.camera} that was read`;
+  frame.src = `/api/overview/${encodeURIComponent(record.id)}`;
+  return element("div", "votes", about, table, frame);
 }
 
 function item(reading) {
