@@ -3,20 +3,31 @@
 //! Every process of a run inherits the variable [`MARK_ENV`], so that a test finds its own processes and no other test's, whoever
 //! started or adopted them. The tests need `target/release` built and `cargo xtask setup` done; `cargo xtask test` does both.
 
+mod authority;
 mod browser;
 mod files;
+mod http_camera;
 mod processes;
 mod readings;
 mod run;
 mod schedules;
+mod secrets;
+mod seen;
+mod site;
+mod videos;
 mod written;
 
+pub use authority::Authority;
 pub use browser::{Browser, Page};
 pub use files::{clip, odd_inputs, program, root, unreliable_graph};
+pub use http_camera::HttpCamera;
 pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
 pub use run::{Finished, Running, Sandbox};
 pub use schedules::{Busy, Schedule};
+pub use seen::{Seen, now_ns};
+pub use site::{Site, watched};
+pub use videos::{traffic, video};
 pub use written::Written;
 
 /// Carried by every process of a sandbox.
