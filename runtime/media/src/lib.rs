@@ -34,6 +34,8 @@ mod reader;
 mod redact;
 mod slot;
 mod start_codes;
+mod trust;
+mod tunnel;
 mod versions;
 
 pub use choice::{Chosen, DecoderChoice, choose};
@@ -50,4 +52,5 @@ pub use reader::{FrameReader, OwnedFrame, PtsClock};
 pub use redact::{redact, redact_in};
 pub use slot::{AllocateError, FrameAllocator, HeapAllocator, HeapSlot, Slot};
 pub use start_codes::StartCodes;
+pub use trust::check_ca_file;
 pub use versions::versions;
