@@ -1,6 +1,6 @@
 """Sends an H.264 or H.265 mp4 over RTSP at its own pace: server.py FILE CODEC PORT. Prints the port once it listens.
 
-RTSP_USER and RTSP_PASSWORD, if set, are asked for (digest). Every client gets the file from its start.
+RTSP_USER and RTSP_PASSWORD, if set, are asked for (digest). With RTSP_CERTIFICATE and RTSP_KEY it speaks TLS. Every client gets the file from its start.
 """
 
 import os
@@ -11,7 +11,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ROLE = "viewer"
 
@@ -31,6 +31,9 @@ def main() -> None:
         auth = GstRtspServer.RTSPAuth()
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
         auth.add_digest(user, password, token)
+        certificate = os.environ.get("RTSP_CERTIFICATE")
+        if certificate is not None:
+            auth.set_tls_certificate(Gio.TlsCertificate.new_from_files(certificate, os.environ["RTSP_KEY"]))
         server.set_auth(auth)
         permissions = GstRtspServer.RTSPPermissions()
         permissions.add_role(ROLE)

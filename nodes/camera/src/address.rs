@@ -52,6 +52,13 @@ impl Address {
         !self.is_device() && (!self.full.contains("://") || self.full.starts_with("file:"))
     }
 
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        let scheme = self.full.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        scheme.is_some_and(|scheme| scheme == "rtsps" || scheme == "https")
+    }
+
     /// Whether it is a camera at this machine.
     #[must_use]
     pub fn is_device(&self) -> bool {

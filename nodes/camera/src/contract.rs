@@ -41,11 +41,17 @@ pub const CONTRACT: Contract = Contract {
                     None,
                     "name of an environment variable of dora's daemon that holds `user:password` of the stream",
                 ),
+                file_param(
+                    "ca_file",
+                    None,
+                    false,
+                    "`rtsps`, `https`: certificates (PEM) that the camera's is checked against, those of who signed it or its own; without it every certificate is taken",
+                ),
                 choice_param(
                     "transport",
                     const { &[text("tcp"), text("udp")] },
                     "tcp",
-                    "what RTSP sends its packets over; UDP loses some on a busy network",
+                    "what RTSP sends its packets over; UDP loses some on a busy network, and is not for `rtsps`",
                 ),
                 choice_param(
                     "device_format",

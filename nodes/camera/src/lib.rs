@@ -53,9 +53,9 @@ use live::Live;
 use reader::Plan;
 use replay::Replay;
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Bytes of packets in one message at most: dora's daemon path is slow for messages of several MB.
 pub(crate) const GROUP_BYTES: usize = 1 << 20;
@@ -73,6 +73,8 @@ pub struct Params {
     credentials_file: Option<String>,
     #[serde(default)]
     credentials_env: Option<String>,
+    #[serde(default)]
+    ca_file: Option<PathBuf>,
     transport: Transport,
     device_format: String,
     #[serde(default)]
@@ -167,6 +169,7 @@ impl Stage for Camera {
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         let mut name = params.name.clone().unwrap_or_else(|| context.node_id.clone());
         let address = Address::new(&params.source, params.credentials_file.as_deref(), params.credentials_env.as_deref())?;
+        check_tls(&name, &params, &address)?;
         let max_bytes = params.window_mb as usize * 1_000_000;
         let live = context.mode == Mode::Live && (!address.is_file() || params.pace == Pace::Realtime);
         let (feed, first) = if address.is_file() && is_recording(&params.source) {
@@ -188,6 +191,7 @@ impl Stage for Camera {
                 open_timeout: timeout(params.open_timeout_ms, &address),
                 read_timeout: timeout(params.stall_timeout_ms, &address),
                 interrupt: None,
+                ca_file: params.ca_file.clone(),
             };
             let file = File::open(&name, &address, &options, params.start_s, params.seconds, params.pace)?;
             (Feed::File(Box::new(file)), 0)
@@ -321,10 +325,34 @@ fn is_recording(source: &str) -> bool {
     Path::new(source).extension().is_some_and(|e| e.eq_ignore_ascii_case("mcap"))
 }
 
+/// What can be known about TLS before the camera is called.
+fn check_tls(name: &str, params: &Params, address: &Address) -> Result<(), Fault> {
+    match &params.ca_file {
+        Some(_) if !address.is_tls() => {
+            return Err(Fault::new(format!("`CA_FILE` is set and `{}` is not reached over TLS", address.name()))
+                .hint("write `rtsps://` or `https://`, or leave `CA_FILE` out"));
+        }
+        Some(path) => gantry_media::check_ca_file(path).map_err(media_fault)?,
+        None if address.is_tls() => warn!(
+            camera = name,
+            hint = "`CA_FILE`: a file with the certificate of who signed it, or the camera's own",
+            "the certificate of `{}` is not checked: whoever is in between can read the password and show other pictures",
+            address.name()
+        ),
+        None => {}
+    }
+    if address.name().to_ascii_lowercase().starts_with("rtsps:") && params.transport == Transport::Udp {
+        return Err(Fault::new(format!("`{}` with `TRANSPORT: udp` would send the pictures outside of TLS", address.name()))
+            .hint("leave `TRANSPORT` out, or write `rtsp://`"));
+    }
+    Ok(())
+}
+
 fn plan(name: &str, params: &Params, address: Address) -> Plan {
     Plan {
         camera: name.to_owned(),
         options: options(params, &address),
+        ca_file: params.ca_file.clone(),
         address,
         open_timeout: Duration::from_millis(params.open_timeout_ms),
         stall_timeout: Duration::from_millis(params.stall_timeout_ms),

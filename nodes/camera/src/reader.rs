@@ -5,6 +5,7 @@ use crate::backlog::{Arrived, Backlog};
 use crate::live_clock::LiveClock;
 use gantry_media::{Demuxer, MediaError, OpenOptions, VideoPacket};
 use gantry_node::Backoff;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +18,8 @@ pub struct Plan {
     pub camera: String,
     /// Where it is.
     pub address: Address,
+    /// Certificates to check against.
+    pub ca_file: Option<PathBuf>,
     /// FFmpeg's options of the container.
     pub options: Vec<(String, String)>,
     /// How long opening may take.
@@ -136,6 +139,7 @@ fn open(plan: &Plan, shared: &Shared) -> Result<Demuxer, MediaError> {
         interrupt: Some(shared.stop.clone()),
         open_timeout: Some(plan.open_timeout),
         read_timeout: Some(plan.stall_timeout),
+        ca_file: plan.ca_file.clone(),
         options: plan.options.clone(),
     };
     Demuxer::open(plan.address.secret(), &options)

@@ -5,9 +5,11 @@ use crate::MediaError;
 use crate::device::{check_device, device_path, hint as device_hint, input_format};
 use crate::ffi::{self, Packet, c_text, describe, to_ns};
 use crate::patience::{Patience, interrupted};
+use crate::tunnel::Tunnel;
 use ffmpeg_sys_next as sys;
 use gantry_credentials::{redact, redact_in};
 use std::ffi::c_int;
+use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,6 +24,9 @@ const FILE_PROTOCOLS: &str = "file,crypto,data,pipe";
 /// Protocols that a stream may use, its redirections and playlists included: it cannot make this machine read its own files.
 const STREAM_PROTOCOLS: &str = "http,https,tcp,tls,udp,rtp,rtsp,rtsps,srtp,crypto";
 
+/// Protocols of an RTSP stream whose TLS is ours.
+const TUNNEL_PROTOCOLS: &str = "tcp,rtsp";
+
 /// How to open a source.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
@@ -31,6 +36,8 @@ pub struct OpenOptions {
     pub open_timeout: Option<Duration>,
     /// How long the next packet may take to come; no limit if absent.
     pub read_timeout: Option<Duration>,
+    /// Certificates (PEM) that the other end of `rtsps` and `https` is checked against; if absent, every certificate is taken.
+    pub ca_file: Option<PathBuf>,
     /// FFmpeg options of the container (`rtsp_transport` = `tcp`); unknown ones are ignored.
     pub options: Vec<(String, String)>,
 }
@@ -102,6 +109,8 @@ pub struct Demuxer {
     read_timeout: Option<Duration>,
     // Read by FFmpeg through a raw pointer until `context` is closed, so it is boxed and dropped after it.
     patience: Box<Patience>,
+    /// Carries the bytes of `context`, so it goes after it.
+    _tunnel: Option<Tunnel>,
 }
 
 // SAFETY: an AVFormatContext may be used from any thread, one at a time; `Demuxer` is its only owner and all use is through `&mut self`.
@@ -112,10 +121,10 @@ impl Demuxer {
     ///
     /// # Errors
     /// [`MediaError::Open`] with a hint for a missing, empty, unreadable or unknown file and for other kinds of addresses,
-    /// [`MediaError::Refused`] for a wrong password, [`MediaError::Silent`] when time is up, [`MediaError::NoVideo`].
+    /// [`MediaError::Refused`] for a wrong password, [`MediaError::Certificate`], [`MediaError::Silent`] when time is up, [`MediaError::NoVideo`].
     pub fn open(source: &str, options: &OpenOptions) -> Result<Self, MediaError> {
         ffi::quiet();
-        let protocols = if scheme(source)?.is_some_and(|scheme| scheme != "file") { STREAM_PROTOCOLS } else { FILE_PROTOCOLS };
+        let scheme = scheme(source)?;
         let format = match device_path(source) {
             Some(path) => {
                 check_device(source, path)?;
@@ -126,12 +135,32 @@ impl Demuxer {
                 std::ptr::null()
             }
         };
-        let address = c_text("source", device_path(source).unwrap_or(source))?;
         let patience = Patience::new(options.interrupt.clone());
         patience.allow(options.open_timeout);
+        let (tunnel, address) = match (&options.ca_file, scheme) {
+            (Some(ca_file), Some("rtsps")) => {
+                let (tunnel, address) = Tunnel::open(source, ca_file, &patience, options.open_timeout)?;
+                (Some(tunnel), address)
+            }
+            _ => (None, device_path(source).unwrap_or(source).to_owned()),
+        };
+        let protocols = match scheme {
+            _ if tunnel.is_some() => TUNNEL_PROTOCOLS,
+            None | Some("file") => FILE_PROTOCOLS,
+            Some(_) => STREAM_PROTOCOLS,
+        };
+        let mut more = vec![("protocol_whitelist", protocols)];
+        if tunnel.is_some() {
+            more.push(("rtsp_transport", "tcp"));
+        } else if let Some(ca_file) = &options.ca_file {
+            let path =
+                ca_file.to_str().ok_or_else(|| MediaError::CaFile { path: ca_file.clone(), why: "its name is no UTF-8".to_owned() })?;
+            more.extend([("tls_verify", "1"), ("ca_file", path)]);
+        }
+        let address = c_text("source", &address)?;
         let mut dictionary: *mut sys::AVDictionary = null_mut();
         let given = options.options.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-        for (key, value) in given.chain([("protocol_whitelist", protocols)]) {
+        for (key, value) in given.chain(more) {
             let (key, value) = (c_text("option", key)?, c_text("option", value)?);
             // SAFETY: both texts are zero-terminated and copied; the dictionary is made at the first call.
             unsafe { sys::av_dict_set(&mut dictionary, key.as_ptr(), value.as_ptr(), 0) };
@@ -166,6 +195,7 @@ impl Demuxer {
             source: source.to_owned(),
             read_timeout: options.read_timeout,
             patience,
+            _tunnel: tunnel,
         };
         demuxer.find_video()?;
         if device_path(source).is_some() && demuxer.info.codec == "rawvideo" {

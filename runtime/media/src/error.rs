@@ -1,6 +1,7 @@
 //! What can go wrong with video, with a hint for the person at the screen.
 
 use crate::ffi;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// A failed operation on a file, a stream, a decoder or an encoder. Addresses in it are redacted.
@@ -22,6 +23,22 @@ pub enum MediaError {
     Refused {
         /// Address, redacted.
         source_name: String,
+    },
+    /// The other end cannot show that it is the one that was meant.
+    #[error("the certificate of `{source_name}` is refused: {why}")]
+    Certificate {
+        /// Address, redacted.
+        source_name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The certificates to check against cannot be had.
+    #[error("`CA_FILE` `{path}`: {why}", path = path.display())]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// Nothing came from a stream for too long.
     #[error("nothing came from `{source_name}` for {limit_ms} ms")]
@@ -119,6 +136,10 @@ impl MediaError {
                 "put `user:password` into a file of mode 0600 (`CREDENTIALS_FILE` of `camera`) or into a variable (`CREDENTIALS_ENV`)"
                     .into(),
             ),
+            Self::Certificate { .. } => Some(
+                "`openssl s_client -connect HOST:PORT -showcerts` shows it; put the certificate of who signed it, or the camera's own, into `CA_FILE`, and name the camera as its certificate does".into(),
+            ),
+            Self::CaFile { .. } => Some("name a file of certificates in PEM".into()),
             Self::Silent { .. } => Some("check that the camera is on and reachable: `ffprobe ADDRESS` should show the stream".into()),
             Self::NoVideo { .. } => Some("give a file or stream that has video".into()),
             Self::NoCodec { .. } => Some("`ffmpeg -codecs` lists what it has; convert with `ffmpeg -i IN -c:v libx264 OUT.mp4`".into()),

@@ -33,6 +33,8 @@ mod probe;
 mod reader;
 mod slot;
 mod start_codes;
+mod trust;
+mod tunnel;
 mod versions;
 
 pub use choice::{Chosen, DecoderChoice, choose};
@@ -48,4 +50,5 @@ pub use probe::{ProbeReport, probe, probe_with};
 pub use reader::{FrameReader, OwnedFrame, PtsClock};
 pub use slot::{AllocateError, FrameAllocator, HeapAllocator, HeapSlot, Slot};
 pub use start_codes::StartCodes;
+pub use trust::check_ca_file;
 pub use versions::versions;

@@ -34,7 +34,8 @@ impl Patience {
         self.born.elapsed().as_millis() as u64 >= self.deadline.load(Ordering::Relaxed)
     }
 
-    fn ends(&self) -> bool {
+    /// Whether a wait is to end.
+    pub(crate) fn ends(&self) -> bool {
         self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) || self.is_over()
     }
 }

@@ -9,6 +9,7 @@
 //!        └─ Stop, SIGTERM ──► StopFlag (also ends a wait for a free slot)
 //! ```
 
+mod added;
 mod backoff;
 mod busy;
 mod context;
@@ -27,6 +28,7 @@ pub mod testing;
 mod topology;
 mod writer;
 
+pub use added::READERS_ENV;
 pub use backoff::Backoff;
 pub use busy::{BUSY_EDGES_US, Busy};
 pub use context::Context;

@@ -1,5 +1,9 @@
-//! A real RTSP server for tests: GStreamer's (`server.py`), on loopback. It can be killed and come back on its port, be paused, and want
-//! a password. `cargo xtask setup` installs what it needs.
+//! A real RTSP server for tests: GStreamer's (`server.py`), on loopback. It can be killed and come back on its port, be paused, want
+//! a password and speak TLS. `cargo xtask setup` installs what it needs. [`Wire`] is a bad network in front of it.
+
+mod wire;
+
+pub use wire::{Trouble, Wire};
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,13 +21,15 @@ pub struct Stream {
     pub codec: &'static str,
     /// User name and password.
     pub login: Option<(String, String)>,
+    /// Certificate and key (PEM): speaks TLS. It needs `login` then.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Stream {
     /// H.264 that anybody may see.
     #[must_use]
     pub fn h264(file: &Path) -> Self {
-        Self { file: file.to_owned(), codec: "h264", login: None }
+        Self { file: file.to_owned(), codec: "h264", login: None, tls: None }
     }
 }
 
@@ -32,6 +38,7 @@ impl Stream {
 pub struct Server {
     child: Child,
     port: u16,
+    scheme: &'static str,
 }
 
 impl Server {
@@ -47,13 +54,16 @@ impl Server {
         if let Some((user, password)) = &stream.login {
             command.env("RTSP_USER", user).env("RTSP_PASSWORD", password);
         }
+        if let Some((certificate, key)) = &stream.tls {
+            command.env("RTSP_CERTIFICATE", certificate).env("RTSP_KEY", key);
+        }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|e| panic!("{PYTHON}: {e}; `cargo xtask setup` installs it"));
         let mut line = String::new();
         let read = child.stdout.take().map(|out| BufReader::new(out).read_line(&mut line));
         let port = line.trim().parse();
         let port = port.unwrap_or_else(|e| panic!("the RTSP server gives no port ({read:?}, `{line}`: {e}); run `cargo xtask setup`"));
-        Self { child, port }
+        Self { child, port, scheme: if stream.tls.is_some() { "rtsps" } else { "rtsp" } }
     }
 
     /// Where it listens, to come back there.
@@ -65,7 +75,7 @@ impl Server {
     /// Without user and password.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("rtsp://127.0.0.1:{}/stream", self.port)
+        format!("{}://127.0.0.1:{}/stream", self.scheme, self.port)
     }
 
     /// Sends a signal: `STOP` makes it silent with its connections open, `CONT` lets it go on.

@@ -76,27 +76,3 @@ pub fn unreliable_graph(sandbox: &crate::Sandbox, faults: &str) -> PathBuf {
     std::fs::write(&graph, text).expect("the sandbox can be written");
     graph
 }
-
-/// At least `seconds` of a clip over and over, in one file of the sandbox with a key frame each second and none shown later than decoded, as cameras send
-/// them.
-///
-/// # Panics
-/// If ffmpeg fails.
-#[must_use]
-pub fn as_a_camera_sends(sandbox: &crate::Sandbox, clip: &Path, seconds: u64) -> PathBuf {
-    let name = clip.file_stem().and_then(|n| n.to_str()).unwrap_or("clip");
-    let (once, long) = (sandbox.path(format!("{name}-once.mp4")), sandbox.path(format!("{name}-long.mp4")));
-    let ffmpeg = |arguments: &[&str], from: &Path, then: &str, to: &Path| {
-        let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error"]).args(arguments).arg("-i").arg(from).args(then.split_whitespace()).arg(to);
-        assert!(command.status().expect("ffmpeg starts").success(), "{command:?}");
-    };
-    ffmpeg(&[], clip, "-c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0", &once);
-    let out = Command::new("ffprobe").args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(&once).output();
-    let text = String::from_utf8_lossy(&out.expect("ffprobe starts").stdout).trim().to_owned();
-    let once_s: f64 = text.parse().unwrap_or_else(|e| panic!("duration `{text}` of {}: {e}", once.display()));
-    let again = (seconds as f64 / once_s).ceil() as u64;
-    ffmpeg(&["-stream_loop", &again.to_string()], &once, "-c copy", &long);
-    std::fs::remove_file(once).expect("what ffmpeg made");
-    long
-}

@@ -3,22 +3,33 @@
 //! Every process of a run inherits the variable [`MARK_ENV`], so that a test finds its own processes and no other test's, whoever
 //! started or adopted them. The tests need `target/release` built and `cargo xtask setup` done; `cargo xtask test` does both.
 
+mod authority;
 mod browser;
 mod files;
+mod http_camera;
 mod processes;
 mod readings;
 mod run;
 mod schedules;
+mod secrets;
+mod seen;
+mod site;
 mod soak;
+mod videos;
 mod written;
 
+pub use authority::Authority;
 pub use browser::{Browser, Page};
-pub use files::{as_a_camera_sends, clip, odd_inputs, program, root, unreliable_graph};
+pub use files::{clip, odd_inputs, program, root, unreliable_graph};
+pub use http_camera::HttpCamera;
 pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
 pub use run::{Finished, Running, Sandbox};
 pub use schedules::{Busy, Schedule};
-pub use soak::{Limits, Sample, Seen, Series, Soak, Verdict, sample};
+pub use seen::{Seen, now_ns};
+pub use site::{Site, watched};
+pub use soak::{Limits, Outcome, Sample, Series, Soak, Verdict, sample};
+pub use videos::{as_a_camera_sends, traffic, video};
 pub use written::Written;
 
 /// Carried by every process of a sandbox.

@@ -34,7 +34,7 @@ pub struct Soak {
 
 /// What was seen.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Outcome {
     /// By node, in order; each from the end of the warm-up.
     pub verdicts: BTreeMap<String, Verdict>,
     /// Processes that ended or started while it was measured.
@@ -45,7 +45,7 @@ pub struct Seen {
     pub written: u64,
 }
 
-impl Seen {
+impl Outcome {
     /// What grew, and what else should not have been.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
@@ -60,12 +60,12 @@ impl Soak {
     ///
     /// # Panics
     /// If the site does not start, or does not stop as it should.
-    pub fn run(&self, mut say: impl FnMut(String)) -> Seen {
+    pub fn run(&self, mut say: impl FnMut(String)) -> Outcome {
         let sandbox = Sandbox::new();
         let seconds = (self.warm_up + self.length).as_secs() + 120;
         let servers = CLIPS.map(|name| {
             say(format!("{seconds} s of {name} are made for the cameras"));
-            Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds)), 0)
+            Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds, name)), 0)
         });
         let graph = site(&sandbox, &servers);
         let coordinator = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string();
@@ -85,7 +85,7 @@ impl Soak {
         seen
     }
 
-    fn watch(&self, sandbox: &Sandbox, say: &mut impl FnMut(String)) -> Seen {
+    fn watch(&self, sandbox: &Sandbox, say: &mut impl FnMut(String)) -> Outcome {
         wait_for(Instant::now() + self.warm_up);
         let started = Instant::now();
         let written_before = bytes_below(&sandbox.path("."));
@@ -118,7 +118,7 @@ impl Soak {
         let restarts = restarts.collect();
         let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|((node, _), s)| (node.clone(), s.verdict(self.limits))).collect();
         let readings = lines(&sandbox.path("site/out/road/readings.jsonl")).len();
-        Seen { verdicts, restarts, readings, written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
+        Outcome { verdicts, restarts, readings, written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
     }
 }
 

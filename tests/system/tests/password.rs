@@ -2,8 +2,6 @@
 
 use gantry_rtsp::{Server, Stream};
 use gantry_system_tests::{Sandbox, clip};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
 /// Nowhere else in any file of a run.
@@ -37,15 +35,13 @@ fn on_the_command_line_a_password_is_refused_and_not_repeated() {
 fn from_a_file_or_a_variable_it_opens_the_stream_and_shows_in_no_file_and_no_command_line() {
     let sandbox = Sandbox::new();
     let server = server(&sandbox);
-    let credentials = sandbox.path("credentials");
-    std::fs::write(&credentials, format!("operator:{CANARY}\n")).unwrap();
-    std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let credentials = sandbox.credentials("credentials", &format!("operator:{CANARY}"));
 
     let mut read = sandbox.read([server.address()]);
     read.args(["--seconds", "4", "--keep-run", "--credentials-file"]).arg(&credentials);
     let mut running = sandbox.start(read);
     running.wait_until("the nodes run", 60, |sandbox| sandbox.processes().iter().any(|p| p.name() == "vote"));
-    assert_eq!(places(&sandbox, &credentials), Vec::<String>::new());
+    assert_eq!(sandbox.places_with(CANARY, &credentials), Vec::<String>::new());
     running.end(90).assert_code(0);
 
     let recording = sandbox.path("out/run.mcap");
@@ -53,31 +49,9 @@ fn from_a_file_or_a_variable_it_opens_the_stream_and_shows_in_no_file_and_no_com
     record.arg(&recording).env("GATE_LOGIN", format!("operator:{CANARY}"));
     sandbox.run(record, 90).assert_code(0);
     assert!(recording.is_file());
-    assert_eq!(places(&sandbox, &credentials), Vec::<String>::new());
+    assert_eq!(sandbox.places_with(CANARY, &credentials), Vec::<String>::new());
 
     // Without it the camera says no, and so does `gantry`.
     let refused = sandbox.run(sandbox.read([server.address()]), 30);
     refused.assert_code(2);
-}
-
-/// Files of the sandbox and command lines of its processes that show the password.
-fn places(sandbox: &Sandbox, credentials: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![sandbox.path(".")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() && !path.is_symlink() {
-                folders.push(path);
-            } else if path.is_file() && path.file_name() != credentials.file_name() {
-                let bytes = std::fs::read(&path).unwrap_or_default();
-                if bytes.windows(CANARY.len()).any(|w| w == CANARY.as_bytes()) {
-                    found.push(path.display().to_string());
-                }
-            }
-        }
-    }
-    let shown = sandbox.processes().into_iter().filter(|p| p.command.contains(CANARY));
-    found.extend(shown.map(|p| p.command.replace(CANARY, "***")));
-    found
 }

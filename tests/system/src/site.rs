@@ -1,0 +1,200 @@
+//! A live site under dora's coordinator, in a sandbox: started, watched, changed and stopped as people do it.
+
+use crate::processes::Process;
+use crate::{Finished, Sandbox, files};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Name of the dataflow.
+const NAME: &str = "site";
+
+/// A running site. Its folder is `site` of the sandbox, with `bin` and `modules` as in `graphs/sites`; dora's logs lie in it.
+pub struct Site<'a> {
+    sandbox: &'a Sandbox,
+    port: String,
+    env: Vec<(String, String)>,
+    launcher: Vec<String>,
+}
+
+impl<'a> Site<'a> {
+    /// Starts `graph` under a coordinator of its own; `env` is for dora's daemon and all nodes.
+    ///
+    /// # Panics
+    /// If dora refuses it.
+    #[must_use]
+    pub fn start(sandbox: &'a Sandbox, graph: &str, env: &[(&str, &str)]) -> Self {
+        Self::start_by(&[], sandbox, graph, env)
+    }
+
+    /// As [`Site::start`], with `launcher` (`nice -n 5`) in front of dora.
+    ///
+    /// # Panics
+    /// As [`Site::start`].
+    #[must_use]
+    pub fn start_by(launcher: &[&str], sandbox: &'a Sandbox, graph: &str, env: &[(&str, &str)]) -> Self {
+        let folder = sandbox.path(NAME);
+        std::fs::create_dir_all(&folder).expect("the sandbox can be written");
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, folder.join(name)).expect("the sandbox can be written");
+        link(files::program("camera").parent().expect("programs lie in a folder"), "bin");
+        link(&files::root().join("graphs/modules"), "modules");
+        let graph = graph.replace("../../models", &files::root().join("models").display().to_string());
+        std::fs::write(folder.join("site.yml"), graph).expect("the sandbox can be written");
+        std::fs::create_dir_all(sandbox.path("home")).expect("the sandbox can be written");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string();
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let site = Self { sandbox, port, env, launcher: launcher.iter().map(|&word| word.to_owned()).collect() };
+        site.dora(&["up"], 30).assert_code(0);
+        let path = folder.join("site.yml").display().to_string();
+        site.dora(&["start", &path, "--name", NAME, "--detach"], 60).assert_code(0);
+        site
+    }
+
+    /// Runs dora with `arguments` for this site's coordinator.
+    ///
+    /// # Panics
+    /// If it takes longer than `limit_s`.
+    #[must_use]
+    pub fn dora(&self, arguments: &[&str], limit_s: u64) -> Finished {
+        let mut command = by(&self.launcher, self.sandbox.dora());
+        self.point(&mut command).args(arguments);
+        self.sandbox.run(command, limit_s)
+    }
+
+    /// Runs a script of the project that calls dora, for this site.
+    ///
+    /// # Panics
+    /// If it takes longer than `limit_s`.
+    #[must_use]
+    pub fn script(&self, path: &str, arguments: &[&str], limit_s: u64) -> Finished {
+        let dora = self.sandbox.dora();
+        let mut command = self.sandbox.command(files::root().join(path));
+        self.point(&mut command).env("DORA", dora.get_program()).args(arguments);
+        self.sandbox.run(command, limit_s)
+    }
+
+    /// At this site's coordinator.
+    fn point<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("HOME", self.sandbox.path("home")).env("DORA_COORDINATOR_PORT", &self.port);
+        command.env("GANTRY_RUN_DIR", self.sandbox.path("tmp/run")).envs(self.env.iter().cloned())
+    }
+
+    /// Stops the site and dora.
+    ///
+    /// # Panics
+    /// If a node did not end in order.
+    pub fn stop(self) {
+        self.dora(&["stop", NAME, "--grace-duration", "5s"], 60).assert_code(0);
+        // Takes coordinator and daemon away; dora 1.1 reports its own broken connection then.
+        let _ = self.dora(&["down"], 30);
+    }
+
+    /// Processes of nodes whose names begin with `prefix`.
+    #[must_use]
+    pub fn processes(&self, prefix: &str) -> Vec<Process> {
+        let wanted = format!("node_id: {prefix}");
+        let is_one = |process: &Process| {
+            let environ = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            environ.windows(wanted.len()).any(|w| w == wanted.as_bytes())
+        };
+        self.sandbox.processes().into_iter().filter(is_one).collect()
+    }
+
+    /// Waits until it `holds`.
+    ///
+    /// # Panics
+    /// If that takes longer than `limit_s`; with the ends of the nodes' logs.
+    #[track_caller]
+    pub fn wait(&self, limit_s: u64, what: &str, holds: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !holds(self) {
+            assert!(started.elapsed() < Duration::from_secs(limit_s), "after {limit_s} s still not: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Statistics of a node; null if there are none yet. They are written once a second.
+    #[must_use]
+    pub fn stats(&self, node: &str) -> Value {
+        self.sandbox.stats().remove(node).unwrap_or_default()
+    }
+
+    /// A counter of a node, 0 if it has not counted yet.
+    #[must_use]
+    pub fn counter(&self, node: &str, name: &str) -> u64 {
+        self.stats(node)["counters"][name].as_u64().unwrap_or(0)
+    }
+
+    /// The process of a node. Those of one kind are told apart by the node that dora names to them.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn process(&self, node: &str) -> Process {
+        let kind = node.rsplit('.').next().unwrap_or(node);
+        let is_it = |process: &Process| {
+            let environ = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            let wanted = |variable: &[u8]| variable.windows(node.len()).any(|w| w == node.as_bytes());
+            process.name() == kind && (kind == node || environ.split(|b| *b == 0).any(wanted))
+        };
+        self.sandbox.processes().into_iter().find(is_it).unwrap_or_else(|| panic!("no process of {node}\n{}", self.logs()))
+    }
+
+    /// What a node has logged, quotes unescaped.
+    #[must_use]
+    pub fn log(&self, node: &str) -> String {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap_or_default().replace("\\\"", "\"");
+        let is_its = |path: &&PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy() == format!("log_{node}.jsonl"));
+        self.log_files().iter().filter(is_its).map(read).collect()
+    }
+
+    fn log_files(&self) -> Vec<PathBuf> {
+        let runs = std::fs::read_dir(self.sandbox.path(NAME).join("out")).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> =
+            runs.flat_map(|run| std::fs::read_dir(run.path()).into_iter().flatten().flatten()).map(|f| f.path()).collect();
+        files.sort();
+        files
+    }
+
+    fn logs(&self) -> String {
+        let mut all = String::new();
+        for file in self.log_files() {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines[lines.len().saturating_sub(8)..].join("\n");
+            all.push_str(&format!("--- end of {}\n{end}\n", file.file_name().unwrap_or_default().to_string_lossy()));
+        }
+        all
+    }
+}
+
+/// `command`, called by `launcher`.
+fn by(launcher: &[String], command: Command) -> Command {
+    let Some((program, arguments)) = launcher.split_first() else { return command };
+    let mut launched = Command::new(program);
+    launched.args(arguments).arg(command.get_program()).args(command.get_args()).stdin(std::process::Stdio::null());
+    launched.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        launched.current_dir(folder);
+    }
+    launched
+}
+
+/// A graph of cameras that are only decoded and looked at by `witness`, which writes [`Sandbox::seen`]: `name` and further parameters of each.
+#[must_use]
+pub fn watched(sandbox: &Sandbox, cameras: &[(&str, &str)]) -> String {
+    let mut graph = "env: { GANTRY_MODE: live }\nnodes:\n".to_owned();
+    let mut inputs = String::new();
+    for (name, params) in cameras {
+        graph.push_str(&format!("  - id: {name}\n    module: modules/live_camera.module.yml\n    params: {{ name: {name}, {params} }}\n"));
+        inputs.push_str(&format!("      frames_{name}: {{ source: {name}/frames, queue_size: 8, queue_policy: backpressure }}\n"));
+    }
+    let out = sandbox.path("seen.jsonl");
+    graph.push_str(&format!(
+        "  - id: witness\n    path: bin/witness\n    inputs:\n      tick: dora/timer/millis/500\n{inputs}    env: {{ OUT: {} }}\n",
+        out.display()
+    ));
+    graph
+}

@@ -1,0 +1,63 @@
+//! Cameras over TLS: whose certificate is taken, what is said of another one, and that the password is not shown to it.
+
+use gantry_rtsp::{Server, Stream};
+use gantry_system_tests::{Authority, Sandbox, Site, video, watched};
+
+/// Nowhere else in any file of a run.
+const CANARY: &str = "Kanarienvogel-2342";
+
+#[test]
+fn a_certificate_of_the_right_authority_for_the_right_name_is_taken_and_no_other() {
+    let sandbox = Sandbox::new();
+    let file = video(&sandbox, "clip.mp4", "testsrc2=size=640x360:rate=25:duration=90");
+    let (ours, theirs) = (Authority::new(&sandbox.path("."), "ours"), Authority::new(&sandbox.path("."), "theirs"));
+    let login = Some(("operator".to_owned(), CANARY.to_owned()));
+    let server = |name: &str, names: &str| {
+        let tls = Some(ours.signs(name, names));
+        Server::start(&Stream { login: login.clone(), tls, ..Stream::h264(&file) }, 0)
+    };
+    let (good, misnamed) = (server("camera", "IP:127.0.0.1,DNS:localhost"), server("misnamed", "DNS:camera.example"));
+    let plain = Server::start(&Stream { login: login.clone(), ..Stream::h264(&file) }, 0);
+    let credentials = sandbox.credentials("credentials", &format!("operator:{CANARY}"));
+    let camera = |address: &str, ca_file: Option<std::path::PathBuf>| {
+        let ca_file = ca_file.map(|path| format!(", ca_file: {}", path.display())).unwrap_or_default();
+        format!("source: \"{address}\", credentials_file: {}{ca_file}", credentials.display())
+    };
+    let ca = Some(ours.certificate());
+    let graph = watched(
+        &sandbox,
+        &[
+            ("right", &camera(&good.address(), ca.clone())),
+            ("by_name", &camera(&good.address().replace("127.0.0.1", "localhost"), ca.clone())),
+            // The camera's own certificate, as one that has signed itself is given; its name does not matter then.
+            ("pinned", &camera(&misnamed.address(), Some(sandbox.path("misnamed.pem")))),
+            ("unchecked", &camera(&good.address(), None)),
+            ("wrong_ca", &camera(&good.address(), Some(theirs.certificate()))),
+            ("wrong_name", &camera(&misnamed.address(), ca.clone())),
+            ("no_tls", &camera(&plain.address().replace("rtsp:", "rtsps:"), ca)),
+        ],
+    );
+    let site = Site::start(&sandbox, &graph, &[]);
+    for camera in ["right", "by_name", "pinned", "unchecked"] {
+        site.wait(60, &format!("frames of `{camera}`"), |_| sandbox.seen(camera).len() >= 25);
+    }
+    for (camera, says) in [
+        ("wrong_ca", "is refused: no certificate of `CA_FILE` has signed it"),
+        ("wrong_name", "is refused: it is not for `127.0.0.1`, only for `camera.example`"),
+        ("no_tls", "it does not speak tls"),
+        ("unchecked", "is not checked"),
+    ] {
+        site.wait(30, &format!("`{camera}` says `{says}`: {}", site.log(&format!("{camera}.camera"))), |site| {
+            site.log(&format!("{camera}.camera")).contains(says)
+        });
+    }
+    for camera in ["wrong_ca", "wrong_name", "no_tls"] {
+        assert_eq!(sandbox.seen(camera), [], "{camera}");
+        assert_eq!(site.counter(&format!("{camera}.camera"), "connects"), 0, "{camera}");
+    }
+    let shown = sandbox.places_with(CANARY, &credentials);
+    site.stop();
+    assert_eq!(shown, Vec::<String>::new());
+    assert_eq!(sandbox.places_with(CANARY, &credentials), Vec::<String>::new());
+    sandbox.assert_nothing_left();
+}
