@@ -181,6 +181,13 @@ impl Demuxer {
         if code < 0 {
             return Err(match options.open_timeout.filter(|_| patience.is_over()) {
                 Some(limit) => MediaError::Silent { source_name: redact(source), limit_ms: limit.as_millis() as u64 },
+                None if scheme == Some("https") && options.ca_file.is_some() && code == sys::AVERROR(sys::EIO) => MediaError::Open {
+                    source_name: redact(source),
+                    why: "its certificate is refused, or the connection broke".to_owned(),
+                    hint:
+                        "one of `CA_FILE` must have signed it, for the name in the address: `openssl s_client -connect HOST:PORT` shows it"
+                            .to_owned(),
+                },
                 None => open_error(source, code),
             });
         }
