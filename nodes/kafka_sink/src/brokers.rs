@@ -48,7 +48,11 @@ impl ClientContext for Reports {
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug!(%error, reason, "librdkafka");
-        self.said().why = Some(reason.to_owned());
+        let mut said = self.said();
+        // It follows what says why they are down.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || said.why.is_none() {
+            said.why = Some(reason.to_owned());
+        }
     }
 }
 
@@ -88,7 +92,6 @@ impl Brokers {
             let mut said = self.reports.said();
             said.attempt += 1;
             said.entries = vec![None; entries.len()];
-            said.why = None;
             said.attempt
         };
         let (until, topic, reports) = (Instant::now() + self.timeout, self.topic.clone(), self.reports.clone());
@@ -141,6 +144,8 @@ impl FarEnd for Brokers {
             (taken, said.entries.get(taken).cloned().flatten(), said.why.clone())
         };
         if taken == entries.len() {
+            // What is said once is not said again while it lasts, and so it counts until it is over.
+            self.reports.said().why = None;
             return Sent::all(entries);
         }
         self.give_up();

@@ -73,7 +73,16 @@ fn client_config(params: &Params) -> Result<ClientConfig, Fault> {
         .set("message.timeout.ms", "0")
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", params.sink.retry_ms.clamp(100, 10_000).to_string());
+    let tls = params.security.ends_with("ssl");
+    if tls {
+        // The default of librdkafka before 2.0 is not to look at the name.
+        config.set("enable.ssl.certificate.verification", "true").set("ssl.endpoint.identification.algorithm", "https");
+    }
     if let Some(path) = &params.sink.ca_file {
+        if !tls {
+            return Err(Fault::new(format!("`CA_FILE` is given, and `SECURITY: {}` is without TLS", params.security))
+                .hint("set `SECURITY` to `ssl` or `sasl_ssl`, or leave out `CA_FILE`"));
+        }
         config.set("ssl.ca.location", path.to_string_lossy());
     }
     match (params.sink.user_and_password()?, params.security.starts_with("sasl_")) {

@@ -1,63 +1,19 @@
 //! The node against brokers that speak Kafka's protocol: the cluster of librdkafka's own tests, over TCP. It goes away and comes back.
 
+use gantry_brokers::{Got, Kafka as Cluster};
 use gantry_node::{Outputs, Stage};
 use gantry_node_kafka_sink::Kafka;
 use gantry_sink::Sink;
 use gantry_sink::testing::{open, reading, until, write};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Headers;
-use rdkafka::mocking::MockCluster;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const TOPIC: &str = "site.readings";
-const PARTITIONS: i32 = 4;
 
-/// One message.
-#[derive(Debug)]
-struct Got {
-    partition: i32,
-    camera: String,
-    header: String,
-    body: serde_json::Value,
-}
-
-/// Everything that the cluster has.
-fn consumed(cluster: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>, wanted: usize) -> Vec<Got> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("group.id", "test")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let mut from = TopicPartitionList::new();
-    (0..PARTITIONS).for_each(|p| from.add_partition_offset(TOPIC, p, Offset::Beginning).unwrap());
-    consumer.assign(&from).unwrap();
-    let mut all = Vec::new();
-    let mut quiet = Instant::now();
-    // Everything that is wanted, and then whatever comes beside it.
-    while quiet.elapsed() < Duration::from_secs(if all.len() < wanted { 20 } else { 2 }) {
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
-        quiet = Instant::now();
-        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-        let header = message.headers().and_then(|h| h.iter().find(|h| h.key == "idempotency-key").map(|h| text(h.value)));
-        all.push(Got {
-            partition: message.partition(),
-            camera: text(message.key()),
-            header: header.unwrap_or_default(),
-            body: serde_json::from_slice(message.payload().unwrap_or_default()).unwrap(),
-        });
-    }
-    all
-}
-
-fn cluster() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic(TOPIC, PARTITIONS, 1).unwrap();
-    cluster
+fn cluster() -> Cluster {
+    Cluster::start(TOPIC, 4)
 }
 
 fn node(dir: &Path, brokers: &str, more: &[(&str, &str)]) -> (Sink<Kafka>, Outputs) {
@@ -68,16 +24,14 @@ fn node(dir: &Path, brokers: &str, more: &[(&str, &str)]) -> (Sink<Kafka>, Outpu
 
 /// Every reading once without what came twice, each camera in one partition and in order.
 fn assert_complete(all: &[Got], readings: u64) {
+    Got::assert_sound(all);
     let mut seen = BTreeSet::new();
-    let mut cameras: BTreeMap<&str, (i32, Vec<u64>)> = BTreeMap::new();
-    for got in all.iter().filter(|got| seen.insert(&got.header)) {
-        assert_eq!((got.body["key"].as_str(), got.body["camera"].as_str()), (Some(got.header.as_str()), Some(got.camera.as_str())));
-        let (partition, tracks) = cameras.entry(&got.camera).or_insert((got.partition, Vec::new()));
-        assert_eq!(*partition, got.partition, "a camera is in one partition");
-        tracks.push(got.body["track_id"].as_u64().unwrap());
+    let mut cameras: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for got in all.iter().filter(|got| seen.insert(&got.key)) {
+        cameras.entry(&got.camera).or_default().push(got.body["track_id"].as_u64().unwrap());
     }
-    assert_eq!(cameras.values().map(|(_, tracks)| tracks.len() as u64).sum::<u64>(), readings);
-    cameras.values().for_each(|(_, tracks)| assert!(tracks.is_sorted(), "{tracks:?}"));
+    assert_eq!(cameras.values().map(|tracks| tracks.len() as u64).sum::<u64>(), readings);
+    cameras.values().for_each(|tracks| assert!(tracks.is_sorted(), "{tracks:?}"));
 }
 
 #[test]
@@ -89,12 +43,12 @@ fn the_contract_fits_and_its_pages_are_up_to_date() {
 fn readings_arrive_keyed_by_camera_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = cluster();
-    let (mut node, mut out) = node(dir.path(), &cluster.bootstrap_servers(), &[]);
+    let (mut node, mut out) = node(dir.path(), &cluster.address(), &[]);
     for track in 1..=300 {
         write(&mut node, &mut out, &[reading(["entry", "exit", "yard"][track as usize % 3], track)]);
     }
     until(&mut node, &mut out, "everything is sent", |out| out.counted("sent") == 300);
-    let all = consumed(&cluster, 300);
+    let all = cluster.consumer().all(300);
     assert_eq!((all.len(), out.counted("failures")), (300, 0));
     assert_complete(&all, 300);
     node.finish(&mut out).unwrap();
@@ -104,20 +58,20 @@ fn readings_arrive_keyed_by_camera_and_in_order() {
 fn brokers_that_go_away_and_come_back_have_everything_in_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = cluster();
-    let (mut node, mut out) = node(dir.path(), &cluster.bootstrap_servers(), &[("TIMEOUT_MS", "700")]);
+    let (mut node, mut out) = node(dir.path(), &cluster.address(), &[("TIMEOUT_MS", "700")]);
     for track in 1..=900_u64 {
         write(&mut node, &mut out, &[reading(["entry", "exit"][track as usize % 2], track)]);
         match track {
-            150 | 450 => cluster.broker_down(1).unwrap(),
+            150 | 450 => cluster.kill(),
             300 | 600 => {
                 until(&mut node, &mut out, "the outage is seen", |out| out.counted("outages") >= track / 300);
-                cluster.broker_up(1).unwrap();
+                cluster.bring_back();
             }
             _ => std::thread::sleep(Duration::from_millis(1)),
         }
     }
     until(&mut node, &mut out, "everything is sent", |out| out.counted("sent") == 900);
-    let all = consumed(&cluster, 900);
+    let all = cluster.consumer().all(900);
     assert_complete(&all, 900);
     println!("900 readings, {} of them twice, {} outages", all.len() - 900, out.counted("outages"));
     node.finish(&mut out).unwrap();
@@ -127,17 +81,17 @@ fn brokers_that_go_away_and_come_back_have_everything_in_the_end() {
 fn a_node_without_brokers_leaves_its_readings_to_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = cluster();
-    cluster.broker_down(1).unwrap();
-    let (mut node, mut out) = self::node(dir.path(), &cluster.bootstrap_servers(), &[("FINISH_MS", "0"), ("TIMEOUT_MS", "300")]);
+    cluster.kill();
+    let (mut node, mut out) = self::node(dir.path(), &cluster.address(), &[("FINISH_MS", "0"), ("TIMEOUT_MS", "300")]);
     write(&mut node, &mut out, &(1..=20).map(|track| reading("gate", track)).collect::<Vec<_>>());
     until(&mut node, &mut out, "it was tried", |out| out.counted("failures") >= 2);
     node.finish(&mut out).unwrap();
     assert_eq!((out.counted("sent"), out.gauged("spool_waiting")), (0, Some(20.0)));
     drop(node);
-    cluster.broker_up(1).unwrap();
-    let (mut node, mut out) = self::node(dir.path(), &cluster.bootstrap_servers(), &[]);
+    cluster.bring_back();
+    let (mut node, mut out) = self::node(dir.path(), &cluster.address(), &[]);
     until(&mut node, &mut out, "everything is sent", |out| out.counted("sent") == 20);
-    assert_complete(&consumed(&cluster, 20), 20);
+    assert_complete(&cluster.consumer().all(20), 20);
 }
 
 #[test]
@@ -153,6 +107,9 @@ fn what_can_never_work_is_refused_at_the_start_and_shows_no_password() {
     };
     assert!(refused(&[("CREDENTIALS_FILE", &file)]).contains("`SECURITY` is `plaintext`"));
     assert!(refused(&[("SECURITY", "sasl_ssl")]).contains("there are none"));
+    assert!(refused(&[("CA_FILE", "ca.pem")]).contains("`SECURITY: plaintext` is without TLS"));
+    let plain = [("SECURITY", "sasl_plaintext"), ("CREDENTIALS_FILE", file.as_str()), ("CA_FILE", "ca.pem")];
+    assert!(refused(&plain).contains("`SECURITY: sasl_plaintext` is without TLS"));
     let fault = refused(&[("SECURITY", "sasl_ssl"), ("CREDENTIALS_FILE", &file), ("CA_FILE", "/nowhere.pem")]);
     assert!(fault.contains("hint: ") && !fault.contains("canary"), "{fault}");
 }

@@ -61,7 +61,9 @@ impl SinkNode for Mqtt {
         let credentials = params.sink.user_and_password()?;
         let tls = if address.tls { Some(tls::config(params.sink.ca_file.as_deref())?) } else { None };
         if params.sink.ca_file.is_some() && !address.tls {
-            return Err(Fault::new("`CA_FILE` is given, and `BROKER` is not reached over TLS").hint("write `mqtts://host`"));
+            return Err(
+                Fault::new("`CA_FILE` is given, and `BROKER` is not reached over TLS").hint("write `mqtts://host`, or leave out `CA_FILE`")
+            );
         }
         let run: String = context.run_id.chars().take(8).collect();
         let client_id = params.client_id.unwrap_or_else(|| format!("gantry-{}-{run}", context.node_id.replace('/', "-")));

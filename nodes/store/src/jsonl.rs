@@ -39,6 +39,8 @@ pub struct Jsonl {
     order: Order,
     is_file: bool,
     fsync: bool,
+    /// Half a line is behind the whole ones, and could not be cut off.
+    is_torn: bool,
     /// Place of each line of this run.
     lines: Vec<Line>,
 }
@@ -76,7 +78,7 @@ impl Jsonl {
         }
         // A pipe or a terminal keeps the order of arrival.
         let order = if is_file { order } else { Order::Arrival };
-        Ok(Self { path: path.to_owned(), file, len, order, is_file, fsync, lines: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, len, order, is_file, fsync, is_torn: false, lines: Vec::new() })
     }
 
     /// Whether it lies on a disk; a pipe or a terminal does not.
@@ -112,19 +114,28 @@ impl Jsonl {
     pub fn append(&mut self, record: &impl serde::Serialize) -> Result<(), JsonlError> {
         let mut line = serde_json::to_vec(record).map_err(|e| self.fault("record cannot be written as JSON")(e.into()))?;
         line.push(b'\n');
+        if self.is_torn {
+            self.cut().map_err(self.fault("half a line cannot be cut off"))?;
+            self.is_torn = false;
+        }
         let written = self
             .file
             .write_all(&line)
             .and_then(|()| self.file.flush())
             .and_then(|()| if self.fsync { self.file.sync_data() } else { Ok(()) });
         if let Err(e) = written {
-            // Half a line must not stay. Shortening works on a full disk too; if it fails there is nothing left to try.
-            let _ = self.file.set_len(self.len);
-            let _ = self.file.seek(SeekFrom::Start(self.len));
+            // Half a line must not stay. Shortening works on a full disk too; one that takes nothing at all is asked again before the next line.
+            self.is_torn = self.cut().is_err() && self.file.metadata().is_ok_and(|m| m.is_file());
             return Err(self.fault("line cannot be written")(e));
         }
         self.len += line.len() as u64;
         Ok(())
+    }
+
+    /// Takes back what is behind the whole lines.
+    fn cut(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.len)?;
+        self.file.seek(SeekFrom::Start(self.len)).map(drop)
     }
 
     /// Sorts the lines, if that was asked for and they are not sorted yet: a second file takes the place of the first.

@@ -26,7 +26,9 @@
 //! **Tracks.** With the optional input `tracks` and the parameter `TRACKS`, the boxes of every frame go to a JSON Lines file:
 //! `gantry read --annotated` draws them.
 //!
-//! A disk that is full or a folder that cannot be written ends the node with a message; what was written before stays intact.
+//! **A disk that takes nothing** (full, read-only) while the node runs: a live site goes on. Up to 10,000 readings wait in memory until the disk takes them (`held`),
+//! the oldest are given up above that (`held_dropped`), and what still waits at the end fails the node. A lossless run would not be complete and ends with the message. Either
+//! way it is said once, and what was written before stays intact. A place that cannot be written at the start ends the node.
 //!
 //! ```yaml
 //! - id: store
@@ -45,6 +47,7 @@ pub mod parquet;
 pub mod retention;
 pub mod sqlite;
 pub mod tracks;
+mod waiting;
 
 pub use contract::CONTRACT;
 pub use gantry_records::{Record, VisitRecord, VoteRecord};
@@ -55,10 +58,11 @@ use crate::parquet::Parquet;
 use crate::retention::Retention;
 use crate::sqlite::Sqlite;
 use crate::tracks::TracksFile;
+use crate::waiting::{MAX_HELD, Unwritten, Waiting};
 use gantry_contract::Contract;
 use gantry_frames::Mode;
 use gantry_messages::{ReadingRow, TracksRow, VisitRow};
-use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_node::{Context, Episode, Fault, Input, Outputs, Stage};
 use gantry_origin::Origin;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -96,6 +100,15 @@ pub struct Store {
     retention: Retention,
     evidence_dir: Option<PathBuf>,
     parquet_dir: PathBuf,
+    mode: Mode,
+    /// What the disk has not taken.
+    waiting: Waiting,
+    /// It takes nothing.
+    holding: Episode,
+    /// More waits than there is room for.
+    dropping: Episode,
+    /// Parquet files cannot be written.
+    without_parquet: Episode,
 }
 
 const HINT: &str =
@@ -139,7 +152,22 @@ impl Stage for Store {
         let visits = visits.map_err(|e| hinted(e.into()))?;
         let retention = Retention::new(params.retention_days);
         let (evidence_dir, parquet_dir) = (params.evidence_dir, params.parquet_dir);
-        Ok(Self { jsonl, sqlite, parquet, visits, evidence, tracks, retention, evidence_dir, parquet_dir })
+        Ok(Self {
+            jsonl,
+            sqlite,
+            parquet,
+            visits,
+            evidence,
+            tracks,
+            retention,
+            evidence_dir,
+            parquet_dir,
+            mode: ctx.mode,
+            waiting: Waiting::default(),
+            holding: Episode::default(),
+            dropping: Episode::default(),
+            without_parquet: Episode::default(),
+        })
     }
 
     fn on_params(&mut self, params: Params) -> Result<(), Fault> {
@@ -148,12 +176,22 @@ impl Stage for Store {
     }
 
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        if let Some(parquet) = &mut self.parquet
-            && let Err(error) = parquet.flush_if_due()
-        {
-            // They are kept in memory; the end of the node tries once more and fails then.
-            warn!(hint = HINT, "{error}");
-            out.count("parquet_failures", 1);
+        if self.waiting.len() > 0 {
+            self.write_or_hold(out)?;
+        }
+        if let Some(parquet) = &mut self.parquet {
+            match parquet.flush_if_due() {
+                Ok(()) => {
+                    self.without_parquet.ends();
+                }
+                Err(error) => {
+                    // They are kept in memory; the end of the node tries once more and fails then.
+                    if self.without_parquet.begins() && !self.holding.lasts() {
+                        error!(hint = HINT, "readings are held in memory until a Parquet file can be written: {error}");
+                    }
+                    out.count("parquet_failures", 1);
+                }
+            }
         }
         if let Some(before) = self.retention.due() {
             self.purge(before, out);
@@ -169,52 +207,83 @@ impl Stage for Store {
             };
         }
         if input.port == "visits" {
-            let Some(file) = &mut self.visits else { return Ok(()) };
-            for row in input.rows::<VisitRow>()?.iter().filter(|row| !row.end) {
-                file.append(&VisitRecord::of(row)).map_err(|e| Fault::from(e).hint(HINT))?;
-                out.count("visits", 1);
+            if self.visits.is_some() {
+                self.waiting.add_visits(input.rows::<VisitRow>()?.into_iter().filter(|row| !row.end));
             }
-            return Ok(());
+        } else {
+            self.waiting.add_readings(input.rows::<ReadingRow>()?.into_iter().filter(|row| !row.end));
         }
-        let rows = input.rows::<ReadingRow>()?;
-        let mut records: Vec<(&ReadingRow, Record)> = Vec::with_capacity(rows.len());
-        for row in rows.iter().filter(|r| !r.end) {
-            let (evidence, overview) = match &self.evidence {
-                Some(evidence) => evidence.write(row).map_err(|e| Fault::from(e).hint(HINT))?,
-                None => (None, None),
-            };
-            let record = Record::of(row, evidence).with_overview(overview);
-            // Right after its pictures: a disk that fills up at the next picture has this reading complete.
-            if let Some(jsonl) = &mut self.jsonl {
-                jsonl.write(&record).map_err(|e| Fault::from(e).hint(HINT))?;
-            }
-            records.push((row, record));
-        }
-        out.count("readings", records.len() as u64);
-        out.age("stored", records.iter().map(|(row, _)| row.captured_ns));
-        if let Some(parquet) = &mut self.parquet {
-            parquet.write(&records);
-        }
-        if let Some(sqlite) = &mut self.sqlite
-            && !records.is_empty()
-        {
-            let new = sqlite.write(&records).map_err(|e| Fault::from(e).hint(HINT))?;
-            out.count("repeated", records.len() as u64 - new);
-        }
-        Ok(())
+        self.write_or_hold(out)
     }
 
-    fn finish(&mut self, _out: &mut Outputs) -> Result<(), Fault> {
-        // Both are tried, the first failure is told.
+    fn finish(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        let written = self.write_waiting(out).map_err(|unwritten| {
+            let n = self.waiting.len();
+            unwritten.fault.context(format!("{n} readings are not on the disk, and are lost"))
+        });
+        // All are tried, the first failure is told.
         let jsonl = self.jsonl.as_mut().map_or(Ok(()), Jsonl::finish).map_err(|e| Fault::from(e).hint(HINT));
         let sqlite = self.sqlite.as_mut().map_or(Ok(()), Sqlite::finish).map_err(|e| Fault::from(e).hint(HINT));
         let tracks = self.tracks.as_mut().map_or(Ok(()), TracksFile::finish).map_err(|e| Fault::from(e).context("tracks").hint(HINT));
         let parquet = self.parquet.as_mut().map_or(Ok(()), Parquet::flush).map_err(|e| Fault::from(e).hint(HINT));
-        jsonl.and(sqlite).and(tracks).and(parquet)
+        written.and(jsonl).and(sqlite).and(tracks).and(parquet)
     }
 }
 
 impl Store {
+    /// Writes what waits. What the disk does not take is held in a live site, which goes on, and ends a lossless run, which would not be complete.
+    fn write_or_hold(&mut self, out: &mut Outputs) -> Result<(), Fault> {
+        match self.write_waiting(out) {
+            Ok(()) => {
+                self.dropping.ends();
+                if let Some(held) = self.holding.ends() {
+                    info!(held_s = held.as_secs(), "the disk takes readings again; those that were held are written");
+                }
+            }
+            Err(Unwritten { fault, may_pass: true }) if matches!(self.mode, Mode::Live) => {
+                if self.holding.begins() {
+                    error!(hint = fault.hint_text(), "readings are held in memory until the disk takes them: {}", fault.message());
+                }
+                let dropped = self.waiting.bound();
+                if dropped > 0 && self.dropping.begins() {
+                    error!("readings are lost: {MAX_HELD} are held, and the oldest go");
+                }
+                out.count("held_dropped", dropped);
+            }
+            Err(Unwritten { fault, .. }) => return Err(fault),
+        }
+        out.gauge("held", self.waiting.len() as f64);
+        Ok(())
+    }
+
+    /// Readings and events, each as far as it goes.
+    fn write_waiting(&mut self, out: &mut Outputs) -> Result<(), Unwritten> {
+        let readings = self.write_readings(out);
+        let Some(file) = &mut self.visits else { return readings };
+        let (n, visits) = self.waiting.write_visits(file);
+        if n > 0 {
+            out.count("visits", n);
+        }
+        readings.and(visits)
+    }
+
+    fn write_readings(&mut self, out: &mut Outputs) -> Result<(), Unwritten> {
+        self.waiting.write_lines(self.evidence.as_ref(), self.jsonl.as_mut())?;
+        let records = self.waiting.records();
+        if let Some(sqlite) = self.sqlite.as_mut().filter(|_| !records.is_empty()) {
+            // All rows or none, and none twice.
+            let new = sqlite.write(&records).map_err(|error| Unwritten { may_pass: error.may_pass(), ..Unwritten::now(error) })?;
+            out.count("repeated", records.len() as u64 - new);
+        }
+        if let Some(parquet) = &mut self.parquet {
+            parquet.write(&records);
+        }
+        out.count("readings", records.len() as u64);
+        out.age("stored", records.iter().map(|(row, _)| row.captured_ns));
+        self.waiting.readings_are_written();
+        Ok(())
+    }
+
     /// Deletes what is older than `before`. What cannot be deleted is told and tried again: new readings matter more.
     fn purge(&mut self, before: SystemTime, out: &mut Outputs) {
         let text = retention::text(before);

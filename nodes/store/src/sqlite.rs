@@ -41,6 +41,17 @@ pub enum SqliteError {
     },
 }
 
+impl SqliteError {
+    /// Whether the same may go later: the disk or another process was in the way, and not what was to be written.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure};
+        let Self::Sqlite { source, .. } = self else { return false };
+        let passes = [CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure];
+        source.sqlite_error_code().is_some_and(|code| passes.contains(&code))
+    }
+}
+
 /// Version of the tables (`PRAGMA user_version`).
 pub const VERSION: i64 = 3;
 

@@ -111,6 +111,55 @@ fn a_full_disk_is_a_fault_with_a_hint() {
 }
 
 #[test]
+fn a_live_site_holds_what_the_disk_does_not_take_and_writes_it_once_when_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (visits, parquet) = (dir.path().join("visits.jsonl"), dir.path().join("parquet"));
+    let env = [("FORMAT", "jsonl,sqlite,parquet"), ("VISITS", visits.to_str().unwrap()), ("PARQUET_DIR", parquet.to_str().unwrap())];
+    let mut store = open(dir.path(), Mode::Live, &env).unwrap();
+    let mut out = Outputs::collector();
+    // A folder that is gone is what root can be kept from writing to.
+    let (evidence, away) = (dir.path().join("evidence"), dir.path().join("away"));
+    std::fs::rename(&evidence, &away).unwrap();
+    for track in [2, 1] {
+        store.on_input(&Input::of("readings", &[reading("gate", track)]), &mut out).unwrap();
+    }
+    store.on_tick(&mut out).unwrap();
+    assert_eq!((out.counted("readings"), out.gauged("held")), (0, Some(2.0)));
+    // Events go to a file of their own, which can be written.
+    let visit = VisitRow { event: "entered".into(), ..VisitRow::default() };
+    store.on_input(&Input::of("visits", &[visit]), &mut out).unwrap();
+    assert_eq!((out.counted("visits"), std::fs::read_to_string(&visits).unwrap().lines().count()), (1, 1));
+    std::fs::rename(&away, &evidence).unwrap();
+    store.on_tick(&mut out).unwrap();
+    store.on_input(&Input::of("readings", &[reading("gate", 3)]), &mut out).unwrap();
+    store.finish(&mut out).unwrap();
+    assert_eq!((out.counted("readings"), out.gauged("held"), out.counted("held_dropped")), (3, Some(0.0), 0));
+    let ids: Vec<u64> = lines(&dir.path().join("readings.jsonl")).into_iter().map(|r| r.track_id).collect();
+    assert_eq!(ids, [2, 1, 3]);
+    let db = rusqlite::Connection::open(dir.path().join("readings.sqlite")).unwrap();
+    assert_eq!(db.query_row("SELECT count(*) FROM readings", [], |r| r.get::<_, i64>(0)).unwrap(), 3);
+    assert_eq!((std::fs::read_dir(&evidence).unwrap().count(), std::fs::read_dir(&parquet).unwrap().count()), (3, 1));
+}
+
+#[test]
+fn what_the_disk_does_not_take_ends_a_lossless_run_and_is_told_at_the_end_of_a_live_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for mode in [Mode::Lossless, Mode::Live] {
+        let mut store = open(dir.path(), mode, &[]).unwrap();
+        std::fs::remove_dir_all(dir.path().join("evidence")).unwrap();
+        let written = write(&mut store, &[reading("gate", 1)]);
+        if matches!(mode, Mode::Live) {
+            written.unwrap();
+            let fault = store.finish(&mut Outputs::collector()).unwrap_err();
+            assert!(fault.message().contains("1 readings are not on the disk, and are lost: "), "{fault}");
+            assert!(fault.message().contains("picture cannot be written") && fault.hint_text().is_some(), "{fault}");
+        } else {
+            assert!(written.unwrap_err().message().contains("picture cannot be written"));
+        }
+    }
+}
+
+#[test]
 fn a_place_that_cannot_be_written_and_an_unknown_format_are_faults_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();

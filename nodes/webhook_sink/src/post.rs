@@ -49,6 +49,10 @@ impl Server {
         let uri = address(url)?;
         let mut tls = TlsConfig::builder();
         if let Some(path) = ca {
+            if uri.scheme_str() != Some("https") {
+                return Err(Fault::new("`CA_FILE` is given, and `URL` is not reached over TLS")
+                    .hint("write `https://host/path`, or leave out `CA_FILE`"));
+            }
             tls = tls.root_certs(RootCerts::Specific(Arc::new(certificates(path)?)));
         }
         let config = Agent::config_builder()

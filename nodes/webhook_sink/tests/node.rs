@@ -223,6 +223,7 @@ fn the_server_gets_the_credentials_and_nobody_else() {
     let refused = |extra: &[(&str, &str)]| open(other.path(), web.address(), extra).err().expect("refused").to_string();
     assert!(refused(&[("CREDENTIALS_FILE", file)]).contains("`AUTH` is `none`"));
     assert!(refused(&[("AUTH", "bearer")]).contains("there are none"));
+    assert!(refused(&[("CA_FILE", "ca.pem")]).contains("`URL` is not reached over TLS"));
     assert!(!refused(&[("URL", "http://u:canary-9f3@h/")]).contains("canary"));
     for found in std::fs::read_dir(dir.path().join("spool")).unwrap() {
         let found = std::fs::read(found.unwrap().path()).unwrap();

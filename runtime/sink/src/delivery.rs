@@ -3,7 +3,7 @@
 use crate::far_end::{FarEnd, Trouble};
 use crate::refused::RefusedFile;
 use gantry_frames::StopFlag;
-use gantry_node::{Backoff, Fault};
+use gantry_node::{Backoff, Episode, Fault};
 use gantry_spool::{Entry, Spool, SpoolError};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ struct Shared {
     spool: Mutex<Spool>,
     arrived: Condvar,
     counts: Mutex<Counts>,
+    /// What was sent cannot be taken off the disk.
+    stuck: Mutex<Episode>,
     stop: StopFlag,
 }
 
@@ -49,10 +51,21 @@ impl Drop for Delivery {
 
 impl Delivery {
     pub fn start(spool: Spool, folder: &Path, far: impl FarEnd, retry: Duration) -> Result<Self, Fault> {
-        let shared =
-            Arc::new(Shared { spool: Mutex::new(spool), arrived: Condvar::new(), counts: Mutex::default(), stop: StopFlag::new() });
-        let worker =
-            Worker { shared: shared.clone(), refused: RefusedFile::new(folder), backoff: Backoff::new(retry), retry, away_since: None };
+        let shared = Arc::new(Shared {
+            spool: Mutex::new(spool),
+            arrived: Condvar::new(),
+            counts: Mutex::default(),
+            stuck: Mutex::default(),
+            stop: StopFlag::new(),
+        });
+        let worker = Worker {
+            shared: shared.clone(),
+            refused: RefusedFile::new(folder),
+            backoff: Backoff::new(retry),
+            retry,
+            away: Episode::default(),
+            unreadable: Episode::default(),
+        };
         let thread = std::thread::Builder::new().name("sink-delivery".into()).spawn(move || worker.run(far))?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -62,6 +75,14 @@ impl Delivery {
         self.spool().append(entries)?;
         self.shared.arrived.notify_all();
         Ok(())
+    }
+
+    /// Takes what was sent off the disk, when nothing waits.
+    pub fn tidy(&self) {
+        let mut spool = self.spool();
+        if spool.stats().waiting == 0 {
+            self.shared.note(spool.tidy());
+        }
     }
 
     pub fn spool(&self) -> MutexGuard<'_, Spool> {
@@ -92,11 +113,24 @@ impl Delivery {
         {
             error!("the sending thread panicked");
         }
-        let mut spool = lock(&self.shared.spool);
-        if let Err(error) = spool.tidy() {
-            warn!(%error, "what was sent stays on the disk");
+        self.tidy();
+        (self.spool().stats().waiting, std::mem::take(&mut *lock(&self.shared.counts)))
+    }
+}
+
+impl Shared {
+    /// What came of taking something off the disk that was sent; a disk that does not let it is told once.
+    fn note(&self, done: Result<(), SpoolError>) {
+        let mut stuck = lock(&self.stuck);
+        match done {
+            Ok(()) => {
+                stuck.ends();
+            }
+            Err(error) if stuck.begins() => {
+                warn!(%error, hint = error.hint(), "what was sent cannot be taken off the disk, and may be sent again after a restart");
+            }
+            Err(_) => {}
         }
-        (spool.stats().waiting, std::mem::take(&mut *lock(&self.shared.counts)))
     }
 }
 
@@ -105,7 +139,10 @@ struct Worker {
     refused: RefusedFile,
     backoff: Backoff,
     retry: Duration,
-    away_since: Option<Instant>,
+    /// The far end takes nothing.
+    away: Episode,
+    /// The spool cannot be read.
+    unreadable: Episode,
 }
 
 impl Worker {
@@ -133,7 +170,7 @@ impl Worker {
     }
 
     /// Waits for entries; `None` when the node ends.
-    fn next_batch(&self, far: &mut impl FarEnd) -> Option<Vec<(u64, Entry)>> {
+    fn next_batch(&mut self, far: &mut impl FarEnd) -> Option<Vec<(u64, Entry)>> {
         while !self.shared.stop.is_set() {
             let mut spool = lock(&self.shared.spool);
             if spool.stats().waiting == 0 {
@@ -147,10 +184,17 @@ impl Worker {
             let batch = spool.peek(BATCH);
             drop(spool);
             match batch {
-                Ok(batch) if !batch.is_empty() => return Some(batch),
-                Ok(_) => self.sleep(LOOK),
+                Ok(batch) => {
+                    self.unreadable.ends();
+                    if !batch.is_empty() {
+                        return Some(batch);
+                    }
+                    self.sleep(LOOK);
+                }
                 Err(error) => {
-                    warn!(%error, hint = error.hint(), "the spool cannot be read");
+                    if self.unreadable.begins() {
+                        error!(%error, hint = error.hint(), "the spool cannot be read; it is tried again");
+                    }
                     self.sleep(Duration::from_secs(1));
                 }
             }
@@ -159,27 +203,26 @@ impl Worker {
     }
 
     fn ack(&self, seq: u64) {
-        if let Err(error) = lock(&self.shared.spool).ack(seq) {
-            warn!(%error, hint = error.hint(), "what was sent cannot be noted, and will be sent again after a restart");
-        }
+        let acked = lock(&self.shared.spool).ack(seq);
+        self.shared.note(acked);
     }
 
     fn is_there(&mut self) {
         self.backoff.reset();
-        if let Some(since) = self.away_since.take() {
-            info!(away_s = since.elapsed().as_secs(), "the far end takes readings again");
+        if let Some(away) = self.away.ends() {
+            info!(away_s = away.as_secs(), "the far end takes readings again");
         }
     }
 
     fn is_away(&mut self, why: &str, after: Option<Duration>) {
+        let begins = self.away.begins();
         {
             let mut counts = lock(&self.shared.counts);
             counts.failures += 1;
-            counts.outages += u64::from(self.away_since.is_none());
+            counts.outages += u64::from(begins);
         }
-        if self.away_since.is_none() {
-            warn!(why, "the far end takes no readings; they wait in the spool");
-            self.away_since = Some(Instant::now());
+        if begins {
+            warn!("the far end takes no readings; they wait in the spool: {why}");
         }
         let wait = self.backoff.wait(fastrand::f64());
         self.sleep(after.map_or(wait, |after| after.clamp(wait, self.retry.max(wait))));

@@ -4,11 +4,11 @@ use crate::far_end::FarEnd;
 use crate::params::SinkConfig;
 use gantry_contract::Contract;
 use gantry_messages::{ReadingRow, VisitRow};
-use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_node::{Context, Episode, Fault, Input, Outputs, Stage};
 use gantry_spool::{Entry, Spool, SpoolConfig, SpoolError, SpoolStats};
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 /// Entries that are held in memory while the disk takes none.
 const MAX_HELD: usize = 10_000;
@@ -39,7 +39,12 @@ pub struct Sink<N> {
     held: VecDeque<Entry>,
     /// What was counted so far.
     spool: SpoolStats,
-    is_full: bool,
+    /// The disk takes nothing.
+    holding: Episode,
+    /// More is held than there is room for.
+    dropping: Episode,
+    /// The spool may not become larger.
+    refusing: Episode,
     kind: std::marker::PhantomData<N>,
 }
 
@@ -68,7 +73,9 @@ impl<N: SinkNode> Stage for Sink<N> {
             delivery,
             held: VecDeque::new(),
             spool: SpoolStats::default(),
-            is_full: false,
+            holding: Episode::default(),
+            dropping: Episode::default(),
+            refusing: Episode::default(),
             kind: std::marker::PhantomData,
         })
     }
@@ -96,10 +103,8 @@ impl<N: SinkNode> Stage for Sink<N> {
 
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         self.spool_held(out);
-        if let Some(delivery) = &self.delivery
-            && let Err(error) = delivery.spool().tidy()
-        {
-            warn!(%error, hint = error.hint(), "what was sent stays on the disk");
+        if let Some(delivery) = &self.delivery {
+            delivery.tidy();
         }
         self.count(out);
         Ok(())
@@ -137,21 +142,28 @@ impl<N> Sink<N> {
                 out.count("spooled", n);
                 self.held.iter().for_each(|entry| debug!(key = entry.key, "spooled"));
                 self.held.clear();
-                self.is_full = false;
+                self.refusing.ends();
+                self.dropping.ends();
+                if let Some(held) = self.holding.ends() {
+                    info!(held_s = held.as_secs(), "the disk takes readings again; those that were held are in the spool");
+                }
             }
             Err(error @ (SpoolError::Full { .. } | SpoolError::TooLarge { .. })) => {
                 // `body` makes none that is too large.
-                if !std::mem::replace(&mut self.is_full, true) {
+                if self.refusing.begins() {
                     error!(hint = error.hint(), "readings are lost: {error}");
                 }
                 out.count("spool_refused", n);
                 self.held.clear();
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_full, true) {
-                    error!(hint = error.hint(), "readings are held in memory: {error}");
+                if self.holding.begins() {
+                    error!(hint = error.hint(), "readings are held in memory until the disk takes them: {error}");
                 }
                 let over = self.held.len().saturating_sub(MAX_HELD);
+                if over > 0 && self.dropping.begins() {
+                    error!("readings are lost: {MAX_HELD} are held, and the oldest go");
+                }
                 out.count("held_dropped", over as u64);
                 self.held.drain(..over);
             }

@@ -34,8 +34,10 @@ impl Segment {
     pub fn create(folder: &Path, first_seq: u64) -> Result<Self, SpoolError> {
         let path = folder.join(format!("{first_seq:020}.{EXTENSION}"));
         let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(SpoolError::disk(&path, "cannot be made"))?;
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(SpoolError::disk(folder, "folder cannot be synced"))?;
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            let _ = std::fs::remove_file(&path);
+            return Err(SpoolError::disk(folder, "folder cannot be synced")(error));
+        }
         Ok(Self { path, bytes: 0, last_seq: 0, file: Some(file) })
     }
 

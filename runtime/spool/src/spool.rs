@@ -143,6 +143,10 @@ impl Spool {
         let Some(segment) = self.segments.back_mut() else { return Ok(()) };
         if let Err(error) = segment.append(&records, last_seq) {
             segment.close();
+            // A disk that is full for long must not fill up with empty files, too.
+            if segment.bytes == 0 && std::fs::remove_file(&segment.path).is_ok() {
+                self.segments.pop_back();
+            }
             return Err(error);
         }
         self.stats.bytes += records.len() as u64;

@@ -1,4 +1,4 @@
-"""A web server that keeps what it is sent: appends key, camera and track to FILE and answers 200 once the disk has it.
+"""A web server that keeps what it is sent: appends the body to FILE as a line and answers 200 once the disk has it.
 
 usage: receiver.py PORT FILE
 """
@@ -14,9 +14,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        line = f"{self.headers['Idempotency-Key']} {body['camera']} {body['track_id']}\n"
         assert body["key"] == self.headers["Idempotency-Key"]
-        os.write(FILE, line.encode())
+        os.write(FILE, (json.dumps(body) + "\n").encode())
         os.fsync(FILE)
         self.send_response(200)
         self.send_header("Content-Length", "0")
