@@ -6,8 +6,8 @@ use gantry_system_tests::{ReadingsSite, Sandbox, assert_spool_is_empty, once, sa
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Readings of a run, and how many of them a second: 8 s.
-const COUNT: u64 = 800;
+/// Readings of a run, and how many of them a second: 15 s.
+const COUNT: u64 = 1500;
 const PER_SECOND: u64 = 100;
 
 /// Ids of the sink's processes: one, or none while it is started again.
@@ -119,7 +119,7 @@ fn a_kafka_broker_that_goes_away_gets_every_reading_that_was_on_the_sinks_disk()
     cluster.kill();
     run(
         "kafka_sink",
-        &[("BROKERS", &cluster.address()), ("TOPIC", "site.readings"), ("TIMEOUT_MS", "1000")],
+        &[("BROKERS", &cluster.address()), ("TOPIC", "site.readings"), ("TIMEOUT_MS", "3000")],
         &sandbox,
         || consumer.got().into_iter().map(|got| got.body).collect(),
         |away| if away { cluster.kill() } else { cluster.bring_back() },
