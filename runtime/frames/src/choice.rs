@@ -138,11 +138,18 @@ fn ended(mut child: Child) -> Result<(), String> {
     let started = Instant::now();
     // It is read all the time: a full pipe would hold the process up.
     let errors = child.stderr.take();
-    let said = std::thread::spawn(move || {
+    let read = move || {
         let mut said = String::new();
         let read = errors.map_or(Ok(0), |mut errors| errors.read_to_string(&mut said));
         read.map_or_else(|error| error.to_string(), |_| said)
-    });
+    };
+    let said = match std::thread::Builder::new().name("probe-errors".to_owned()).spawn(read) {
+        Ok(thread) => thread,
+        Err(error) => {
+            let stopped = child.kill().and_then(|()| child.wait());
+            return Err(format!("no thread for what the second process says: {error} ({})", described(stopped)));
+        }
+    };
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,

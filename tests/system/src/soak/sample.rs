@@ -44,10 +44,10 @@ mod tests {
     fn a_process_is_seen_with_its_threads_and_descriptors() {
         let exe = std::env::current_exe().unwrap();
         let me = Process { pid: std::process::id(), exe, command: String::new() };
-        let (send, wait) = std::sync::mpsc::channel::<()>();
+        let (send, wait) = std::sync::mpsc::sync_channel::<()>(1);
         let before = sample(&me).unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();
-        let thread = std::thread::spawn(move || wait.recv());
+        let thread = std::thread::Builder::new().name("idle".into()).spawn(move || wait.recv()).unwrap();
         let with = sample(&me).unwrap();
         assert_eq!((with.threads, with.descriptors), (before.threads + 1, before.descriptors + 1));
         assert!(with.memory_kb > 0);
