@@ -81,8 +81,15 @@ YAML
     ;;
 remove)
     # From the source on: what was sent is still read.
-    for node in camera decode resize; do
-        dora node remove -d "$site" "$name.$node"
+    dora node remove -d "$site" "$name.camera"
+    for node in decode resize; do
+        # Without their source they end by themselves, and may have done so by now.
+        if ! said=$(dora node remove -d "$site" "$name.$node" 2>&1); then
+            case $said in
+            *"not found in running dataflow"*) ;;
+            *) echo "$said" >&2 && exit 1 ;;
+            esac
+        fi
     done
     ;;
 *) usage ;;
