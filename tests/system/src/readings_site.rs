@@ -96,7 +96,7 @@ nodes:
 #[must_use]
 pub fn site_folder(sandbox: &Sandbox) -> std::path::PathBuf {
     let site = sandbox.path("site");
-    std::fs::create_dir(&site).expect("the sandbox can be written");
+    std::fs::create_dir_all(&site).expect("the sandbox can be written");
     let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, site.join(name)).expect("the sandbox can be written");
     link(files::program("gantry").parent().expect("programs lie in a folder"), "bin");
     link(&files::root().join("graphs/modules"), "modules");

@@ -1,10 +1,10 @@
 //! A live site under dora's coordinator, in a sandbox: started, watched, changed and stopped as people do it.
 
 use crate::processes::Process;
-use crate::{Finished, Sandbox, files};
+use crate::{Finished, Sandbox, files, site_folder};
 use serde_json::Value;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,15 +35,11 @@ impl<'a> Site<'a> {
     /// As [`Site::start`].
     #[must_use]
     pub fn start_by(launcher: &[&str], sandbox: &'a Sandbox, graph: &str, env: &[(&str, &str)]) -> Self {
-        let folder = sandbox.path(NAME);
-        std::fs::create_dir_all(&folder).expect("the sandbox can be written");
-        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, folder.join(name)).expect("the sandbox can be written");
-        link(files::program("camera").parent().expect("programs lie in a folder"), "bin");
-        link(&files::root().join("graphs/modules"), "modules");
+        let folder = site_folder(sandbox);
         let graph = graph.replace("../../models", &files::root().join("models").display().to_string());
         std::fs::write(folder.join("site.yml"), graph).expect("the sandbox can be written");
         std::fs::create_dir_all(sandbox.path("home")).expect("the sandbox can be written");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string();
+        let port = free_port().to_string();
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let site = Self { sandbox, port, env, launcher: launcher.iter().map(|&word| word.to_owned()).collect() };
         site.dora(&["up"], 30).assert_code(0);
@@ -168,6 +164,29 @@ impl<'a> Site<'a> {
         }
         all
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// The shipped site `graphs/sites/NAME.yml` with all that it writes in the sandbox (`out/NAME`) and its pages at free ports.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn shipped(sandbox: &Sandbox, name: &str) -> String {
+    let file = files::root().join(format!("graphs/sites/{name}.yml"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let text = text
+        .replace(&format!("GANTRY_RUN_DIR: ../../out/{name}"), &format!("GANTRY_RUN_DIR: {}", sandbox.path("tmp/run").display()))
+        .replace("../../out", &sandbox.path("out").display().to_string())
+        .replace("../../tests/clips", &files::root().join("tests/clips").display().to_string());
+    let mut parts = text.split("LISTEN: \"127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        format!("{text}LISTEN: \"127.0.0.1:{}{}", free_port(), part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// `command`, called by `launcher`.

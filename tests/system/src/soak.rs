@@ -9,11 +9,10 @@ mod sample;
 pub use growth::{Limits, Series, Verdict};
 pub use sample::{Sample, sample};
 
-use crate::{Sandbox, as_a_camera_sends, clip, lines, program, root};
+use crate::{Sandbox, Site, as_a_camera_sends, clip, lines, shipped};
 use gantry_rtsp::{Server, Stream};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Clips that play the eight cameras of the road.
@@ -35,8 +34,8 @@ pub struct Soak {
 /// What was seen.
 #[derive(Debug)]
 pub struct Outcome {
-    /// By node, in order; each from the end of the warm-up.
-    pub verdicts: BTreeMap<String, Verdict>,
+    /// By node and process, in order; each from the end of the warm-up.
+    pub verdicts: BTreeMap<(String, u32), Verdict>,
     /// Processes that ended or started while it was measured.
     pub restarts: Vec<String>,
     /// Readings in all.
@@ -49,7 +48,7 @@ impl Outcome {
     /// What grew, and what else should not have been.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let grown = self.verdicts.iter().flat_map(|(node, verdict)| verdict.complaints().map(move |what| format!("{node}: {what}")));
+        let grown = self.verdicts.iter().flat_map(|((node, _), verdict)| verdict.complaints().map(move |what| format!("{node}: {what}")));
         let silent = (self.readings == 0).then(|| "no plate was read".to_owned());
         grown.chain(self.restarts.iter().cloned()).chain(silent).collect()
     }
@@ -67,20 +66,9 @@ impl Soak {
             say(format!("{seconds} s of {name} are made for the cameras"));
             Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds, name)), 0)
         });
-        let graph = site(&sandbox, &servers);
-        let coordinator = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string();
-        std::fs::create_dir(sandbox.path("home")).expect("a folder of the sandbox");
-        let dora = |arguments: &[&str]| {
-            let mut command = sandbox.dora();
-            command.env("HOME", sandbox.path("home")).env("DORA_COORDINATOR_PORT", &coordinator).args(arguments);
-            command
-        };
-        sandbox.run(dora(&["up"]), 30).assert_code(0);
-        sandbox.run(dora(&["start", &graph.display().to_string(), "--name", "road", "--detach"]), 90).assert_code(0);
+        let site = Site::start(&sandbox, &road(&sandbox, &servers), &[]);
         let seen = self.watch(&sandbox, &mut say);
-        sandbox.run(dora(&["stop", "road", "--grace-duration", "10s"]), 90).assert_code(0);
-        // The coordinator may be gone before it answers.
-        let _ = sandbox.run(dora(&["down"]), 30);
+        site.stop();
         sandbox.assert_nothing_left();
         seen
     }
@@ -116,31 +104,21 @@ impl Soak {
             .filter(|(_, s)| !whole(s))
             .map(|((node, pid), s)| format!("{node}: process {pid} was seen {} times of {samples}: it did not run all the time", s.len()));
         let restarts = restarts.collect();
-        let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|((node, _), s)| (node.clone(), s.verdict(self.limits))).collect();
-        let readings = lines(&sandbox.path("site/out/road/readings.jsonl")).len();
+        let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|(process, s)| (process.clone(), s.verdict(self.limits))).collect();
+        let readings = lines(&sandbox.path("out/road/readings.jsonl")).len();
         Outcome { verdicts, restarts, readings, written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
     }
 }
 
-/// The road with the cameras of `servers`, in a folder of the sandbox, which gets all that it writes.
-fn site(sandbox: &Sandbox, servers: &[Server]) -> PathBuf {
-    let folder = sandbox.path("site/graphs/sites");
-    std::fs::create_dir_all(&folder).expect("a folder of the sandbox");
-    let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, folder.join(name)).expect("a link in the sandbox");
-    link(program("gantry").parent().expect("programs lie in a folder"), "bin");
-    link(&root().join("graphs/modules"), "modules");
-    std::os::unix::fs::symlink(root().join("models"), sandbox.path("site/models")).expect("a link in the sandbox");
-    let mut text = std::fs::read_to_string(root().join("graphs/sites/road.yml")).expect("the shipped road can be read");
+/// The shipped road with the cameras of `servers` in the place of its clips.
+fn road(sandbox: &Sandbox, servers: &[Server]) -> String {
+    let mut text = shipped(sandbox, "road");
     for (name, server) in CLIPS.iter().zip(servers) {
-        let played = format!("source: ../../tests/clips/{name}, ");
+        let played = format!("source: {}, ", clip(name).display());
         assert_eq!(text.matches(&played).count(), 4, "cameras of {name}");
         text = text.replace(&played, &format!("source: \"{}\", ", server.address()));
     }
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    let text = text.replace(", pace: realtime, repeat: true", "").replace("127.0.0.1:9466\"", &format!("127.0.0.1:{port}\""));
-    let graph = folder.join("road.yml");
-    std::fs::write(&graph, text).expect("a graph in the sandbox");
-    graph
+    text.replace(", pace: realtime, repeat: true", "")
 }
 
 fn wait_for(moment: Instant) {

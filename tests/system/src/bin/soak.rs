@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let soak = Soak { warm_up: Duration::from_secs(120), length: Duration::from_secs(minutes * 60), limits };
     let seen = soak.run(|line| println!("{line}"));
     println!("\n{:<24} {:>20} {:>14} {:>10}", "process", "private memory, kB", "descriptors", "threads");
-    for (node, v) in &seen.verdicts {
+    for ((node, _), v) in &seen.verdicts {
         let pair = |(from, to): (u64, u64)| format!("{from} -> {to}");
         println!("{node:<24} {:>20} {:>14} {:>10}", pair(v.memory_kb), pair(v.descriptors), pair(v.threads));
     }

@@ -23,8 +23,17 @@ pub fn sample(process: &Process) -> Option<Sample> {
     let number = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
     let descriptors = std::fs::read_dir(format!("{folder}/fd")).ok()?.count() as u64;
     let environment = std::fs::read(format!("{folder}/environ")).ok()?;
-    let node = node_of(&String::from_utf8_lossy(&environment)).unwrap_or_else(|| process.name().to_owned());
+    let node = node_of(&String::from_utf8_lossy(&environment)).unwrap_or_else(|| program_of(process));
     Some(Sample { node, memory_kb: number("RssAnon:")?, descriptors, threads: number("Threads:")? })
+}
+
+/// Name of the program; dora's command is a Python script and does several jobs.
+fn program_of(process: &Process) -> String {
+    let mut words = process.command.split_whitespace();
+    match words.find(|word| word.ends_with("/dora")) {
+        Some(_) => format!("dora {}", words.next().unwrap_or_default()),
+        None => process.name().to_owned(),
+    }
 }
 
 /// The id that dora gives to a node in its environment.
@@ -53,6 +62,13 @@ mod tests {
         assert!(with.memory_kb > 0);
         drop((file, send));
         assert!(thread.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn doras_processes_are_told_apart() {
+        let of = |command: &str| program_of(&Process { pid: 1, exe: "/usr/bin/python3".into(), command: command.into() });
+        assert_eq!(of("/x/bin/python3 /x/bin/dora daemon --quiet"), "dora daemon");
+        assert_eq!(of("python3 server.py"), "python3");
     }
 
     #[test]
