@@ -90,7 +90,7 @@ gantry-gpu-checks queue
 gantry-gpu-checks resize
 gantry-gpu-checks decode
 gantry-gpu-checks plates
-gantry-media nvdec
+gantry-gpu-checks nvdec
 END
 
 # Kills and stops of producers and readers; no test program, so it does not lie in bin/.

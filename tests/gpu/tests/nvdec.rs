@@ -1,7 +1,8 @@
 //! Decoding on a card against decoding in software: H.264 says every bit of a picture, so both must be the same. Without a card: `skipped`.
 
-use gantry_cuda::{Context, Device, DeviceMemory};
-use gantry_frames::{ImageLayout, PixelFormat};
+use gantry_cuda::{Context, DeviceMemory};
+use gantry_gpu_checks::pictures::planes;
+use gantry_gpu_checks::{REQUIRED, context, over_the_shim};
 use gantry_media::{DecoderOptions, Demuxer, FrameReader, MediaError, NvdecDecoder, NvdecDevice, OpenOptions, StreamInfo};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,32 +16,9 @@ fn clip(name: &str) -> String {
 }
 
 fn device() -> Option<(Context, Arc<NvdecDevice>)> {
-    match Device::all() {
-        Ok(found) => {
-            let context = Context::primary(found[0]).unwrap();
-            let device = NvdecDevice::open(&context).unwrap_or_else(|e| panic!("{e}"));
-            Some((context, Arc::new(device)))
-        }
-        Err(error) if std::env::var_os("GANTRY_GPU_REQUIRED").is_some() => panic!("{error}; {}", error.hint()),
-        Err(error) => {
-            println!("skipped: {error}");
-            None
-        }
-    }
-}
-
-/// Rows of Y, U and V, without padding.
-fn planes(image: &ImageLayout, bytes: &[u8]) -> [Vec<u8>; 3] {
-    let rows = |index: usize, step: usize, first: usize| {
-        let plane = image.planes()[index];
-        let (row_bytes, rows) = image.format.plane_size(index, image.width, image.height);
-        let row = |y: usize| &bytes[plane.offset as usize + y * plane.stride as usize..][..row_bytes as usize];
-        (0..rows as usize).flat_map(|y| row(y).iter().copied().skip(first).step_by(step)).collect()
-    };
-    match image.format {
-        PixelFormat::Nv12 => [rows(0, 1, 0), rows(1, 2, 0), rows(1, 2, 1)],
-        _ => [rows(0, 1, 0), rows(1, 1, 0), rows(2, 1, 0)],
-    }
+    let context = context()?;
+    let device = NvdecDevice::open(&context).unwrap_or_else(|e| panic!("{e}"));
+    Some((context, Arc::new(device)))
 }
 
 #[test]
@@ -85,4 +63,12 @@ fn turned_pictures_and_codecs_that_no_card_has_are_refused_with_a_reason() {
     assert!(matches!(&refused, MediaError::NoDevice { why, .. } if why.contains("90 degrees")), "{refused}");
     let other = StreamInfo { codec: "prores".into(), ..StreamInfo::default() };
     assert!(matches!(NvdecDecoder::open(&other, DecoderOptions::default(), &device), Err(MediaError::NoCodec { .. })));
+}
+
+/// The pictures themselves: tests/decode, whose clips are short enough for the shim's video decoder.
+#[test]
+fn what_is_refused_is_refused_over_the_driver_shim() {
+    if std::env::var_os(REQUIRED).is_none() {
+        over_the_shim(&["turned_pictures"], &[]);
+    }
 }
