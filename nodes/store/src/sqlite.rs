@@ -154,7 +154,7 @@ impl Sqlite {
                 .map_err(fault("tables cannot be changed"))?;
         }
         db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")).map_err(fault("tables cannot be made"))?;
-        let files = serde_json::to_string(&origin.files).unwrap_or_default();
+        let files = serde_json::json!(origin.files).to_string();
         let known = params![origin.digest, origin.gantry, origin.mode, origin.graph, files];
         db.execute("INSERT OR IGNORE INTO origins (digest, gantry, mode, graph, files) VALUES (?1, ?2, ?3, ?4, ?5)", known)
             .map_err(fault("cannot be written"))?;
