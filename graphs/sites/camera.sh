@@ -81,16 +81,14 @@ YAML
     ;;
 remove)
     # From the source on: what was sent is still read.
-    dora node remove -d "$site" "$name.camera"
-    for node in decode resize; do
-        # Without their source they end by themselves, and may have done so by now.
-        if ! said=$(dora node remove -d "$site" "$name.$node" 2>&1); then
-            case $said in
-            *"not found in running dataflow"*) ;;
-            *) echo "$said" >&2 && exit 1 ;;
-            esac
-        fi
+    left=
+    for node in camera decode resize; do
+        dora node remove -d "$site" "$name.$node" || left="$left $name.$node"
     done
+    if [ -n "$left" ]; then
+        echo "camera.sh: not removed:$left; dora keeps the name of a node that has ended by itself until the site is started again: add the camera under another" >&2
+        exit 1
+    fi
     ;;
 *) usage ;;
 esac

@@ -1,5 +1,7 @@
 //! A node that was added to a running graph (`dora node add`). dora gives it the graph as it was when it started, without this node: its edges stand in its own
 //! configuration, its parameters in its environment alone, and who reads its buffers in [`READERS_ENV`].
+//!
+//! Such a node stays until it is told to stop, also when its inputs have closed: dora 1.1 cannot remove a node that has ended by itself, and never frees its name.
 
 use crate::Fault;
 use gantry_contract::Contract;
@@ -8,7 +10,8 @@ use serde_json::{Map, Value, json};
 /// Who reads the outputs of an added node, and with which `queue_size`: `frames=road.resize:8,crop:8 images=detect:8`.
 pub const READERS_ENV: &str = "GANTRY_READERS";
 
-/// Puts node `node_id` into `graph` where it is missing; `configuration` is dora's of this node, `variable` looks into its environment.
+/// Puts node `node_id` into `graph` where it is missing, which says that it was added; `configuration` is dora's of this node, `variable` looks into its
+/// environment.
 ///
 /// # Errors
 /// `GANTRY_READERS` cannot be understood.
@@ -18,8 +21,10 @@ pub(crate) fn complete(
     configuration: &Value,
     contract: &Contract,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<(), Fault> {
-    let Some(nodes) = graph["nodes"].as_array_mut().filter(|nodes| nodes.iter().all(|node| node["id"] != node_id)) else { return Ok(()) };
+) -> Result<bool, Fault> {
+    let Some(nodes) = graph["nodes"].as_array_mut().filter(|nodes| nodes.iter().all(|node| node["id"] != node_id)) else {
+        return Ok(false);
+    };
     let params = contract.params.iter().map(gantry_contract::Param::env_name);
     let env: Map<String, Value> = params.filter_map(|name| variable(&name).map(|value| (name, value.into()))).collect();
     nodes.push(json!({ "id": node_id, "inputs": configuration["inputs"], "outputs": configuration["outputs"], "env": env }));
@@ -28,7 +33,7 @@ pub(crate) fn complete(
         let source = format!("{node_id}/{output}");
         nodes.push(json!({ "id": reader, "inputs": { output: { "source": source, "queue_size": queue_size } } }));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Output, reader and `queue_size` of each edge.
@@ -75,7 +80,7 @@ mod tests {
             READERS_ENV => Some(readers.to_owned()),
             _ => None,
         };
-        complete(&mut graph, "road.decode", &configuration, &CONTRACT, variable)?;
+        assert!(complete(&mut graph, "road.decode", &configuration, &CONTRACT, variable)?);
         Topology::read(&graph, "road.decode")
     }
 
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn a_node_of_the_graph_is_left_as_it_is() {
         let mut found = graph();
-        complete(&mut found, "crop", &Value::Null, &CONTRACT, |_| Some("x".to_owned())).unwrap();
+        assert!(!complete(&mut found, "crop", &Value::Null, &CONTRACT, |_| Some("x".to_owned())).unwrap());
         assert_eq!(found, graph());
     }
 }

@@ -115,7 +115,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
     let descriptor = node.dataflow_descriptor().map_err(|e| named(Fault::from(e)))?;
     let mut descriptor = serde_json::to_value(descriptor).map_err(|e| named(Fault::from(e)))?;
     let configuration = serde_json::to_value(node.node_config()).map_err(|e| named(Fault::from(e)))?;
-    added::complete(&mut descriptor, &node_id, &configuration, contract, |name| std::env::var(name).ok()).map_err(named)?;
+    let stays = added::complete(&mut descriptor, &node_id, &configuration, contract, |name| std::env::var(name).ok()).map_err(named)?;
     let dataflow_id = node.dataflow_id().to_string();
     let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone()).map_err(named)?;
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
@@ -131,6 +131,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
         params,
         open_inputs: context.inputs().iter().map(|e| e.input.clone()).collect(),
         had_inputs: !context.inputs().is_empty(),
+        stays,
         out: Outputs::dora(node, stats),
         started: Instant::now(),
         active: Instant::now(),
@@ -213,6 +214,8 @@ struct Running<'a, S: Stage> {
     out: Outputs,
     open_inputs: BTreeSet<String>,
     had_inputs: bool,
+    /// It ends when it is told to, and not with its inputs; see [`added`].
+    stays: bool,
     started: Instant,
     /// When it last had something to do.
     active: Instant,
@@ -253,7 +256,14 @@ impl<S: Stage> Running<'_, S> {
                 break;
             }
         }
-        self.stage.finish(&mut self.out)
+        self.stage.finish(&mut self.out)?;
+        while self.stays && !self.context.stop.is_set() {
+            match events.recv() {
+                Ok(Event::Stop(StopCause::Manual)) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Lets the stage work. What it took counts for the rows that it sent; what sent none counts with the next that did.
