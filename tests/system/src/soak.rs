@@ -19,11 +19,13 @@ use std::time::{Duration, Instant};
 const CLIPS: [&str; 2] = ["road_day.mp4", "road_night.mp4"];
 /// How often processes are looked at.
 const EVERY: Duration = Duration::from_secs(2);
+/// How much longer than the warm-up the first plate may take.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long, and how much is growth.
 #[derive(Clone, Copy, Debug)]
 pub struct Soak {
-    /// Before anything is measured: pools, models and caches are filled.
+    /// Before anything is measured, and until the first plate was read: pools, models and caches are filled.
     pub warm_up: Duration,
     /// What is measured.
     pub length: Duration,
@@ -61,7 +63,7 @@ impl Soak {
     /// If the site does not start, or does not stop as it should.
     pub fn run(&self, mut say: impl FnMut(String)) -> Outcome {
         let sandbox = Sandbox::new();
-        let seconds = (self.warm_up + self.length).as_secs() + 120;
+        let seconds = (self.warm_up + PATIENCE + self.length).as_secs() + 60;
         let servers = CLIPS.map(|name| {
             say(format!("{seconds} s of {name} are made for the cameras"));
             Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds, name)), 0)
@@ -75,6 +77,11 @@ impl Soak {
 
     fn watch(&self, sandbox: &Sandbox, say: &mut impl FnMut(String)) -> Outcome {
         wait_for(Instant::now() + self.warm_up);
+        // Models and pictures are in use from the first plate on, which comes late where the machine is busy.
+        let patience = Instant::now() + PATIENCE;
+        while readings(sandbox) == 0 && Instant::now() < patience {
+            wait_for(Instant::now() + EVERY);
+        }
         let started = Instant::now();
         let written_before = bytes_below(&sandbox.path("."));
         let mut series: BTreeMap<(String, u32), Series> = BTreeMap::new();
@@ -105,9 +112,12 @@ impl Soak {
             .map(|((node, pid), s)| format!("{node}: process {pid} was seen {} times of {samples}: it did not run all the time", s.len()));
         let restarts = restarts.collect();
         let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|(process, s)| (process.clone(), s.verdict(self.limits))).collect();
-        let readings = lines(&sandbox.path("out/road/readings.jsonl")).len();
-        Outcome { verdicts, restarts, readings, written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
+        Outcome { verdicts, restarts, readings: readings(sandbox), written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
     }
+}
+
+fn readings(sandbox: &Sandbox) -> usize {
+    lines(&sandbox.path("out/road/readings.jsonl")).len()
 }
 
 /// The shipped road with the cameras of `servers` in the place of its clips.

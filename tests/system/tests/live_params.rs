@@ -39,7 +39,7 @@ fn live_parameters_follow_dora_param_set_and_others_are_refused() {
         wait_for(&sandbox.path("site/out"), &format!("log_{node}.jsonl"), says);
     }
     // It also says whether a node failed: none may, though each is in the middle of a frame.
-    sandbox.run(dora(&["stop", "site", "--grace-duration", "5s"]), 60).assert_code(0);
+    sandbox.run(dora(&["stop", "site"]), 60).assert_code(0);
     // Takes coordinator and daemon away; dora 1.1 reports its own broken connection then.
     let _ = sandbox.run(dora(&["down"]), 30);
     sandbox.assert_nothing_left();

@@ -92,7 +92,7 @@ fn cross(edit: impl Fn(String) -> String, apart: (&str, &str)) {
             .map(str::to_owned)
     };
     assert_ne!(parent_of(apart.0), parent_of(apart.1), "one daemon runs both");
-    sandbox.run(dora(&["stop", "two", "--grace-duration", "5s"]), 60).assert_code(0);
+    sandbox.run(dora(&["stop", "two"]), 60).assert_code(0);
 }
 
 fn free_port() -> String {

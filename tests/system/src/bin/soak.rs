@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let limits = Limits { memory_share: 0.02, memory_kb: 1500 };
+    let limits = Limits { memory_share: 0.02, memory_kb: 1500, handles: 0 };
     let soak = Soak { warm_up: Duration::from_secs(120), length: Duration::from_secs(minutes * 60), limits };
     let seen = soak.run(|line| println!("{line}"));
     println!("\n{:<24} {:>20} {:>14} {:>10}", "process", "private memory, kB", "descriptors", "threads");
