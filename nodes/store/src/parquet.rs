@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 
-/// Readings in one file at most.
-const MAX_ROWS: usize = 100_000;
+/// Readings in one file at most, and in memory while no file can be written.
+pub(crate) const MAX_ROWS: usize = 100_000;
+/// How long after a file could not be written the next is tried.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Name of the file's metadata that says what made its readings.
 pub const ORIGIN: &str = "gantry.origin";
@@ -71,6 +73,8 @@ pub struct Parquet {
     since: Instant,
     every: Duration,
     written: u64,
+    /// When the last file could not be written.
+    failed: Option<Instant>,
 }
 
 impl Parquet {
@@ -84,10 +88,10 @@ impl Parquet {
         let fields = Vec::<FieldRef>::from_type::<Row>(options).map_err(fault(folder, "columns cannot be told"))?;
         let origin = serde_json::to_string(origin).map_err(fault(folder, "the origin cannot be written as JSON"))?;
         let (folder, run) = (folder.to_owned(), run.to_owned());
-        Ok(Self { folder, run, origin, fields, rows: Vec::new(), since: Instant::now(), every, written: 0 })
+        Ok(Self { folder, run, origin, fields, rows: Vec::new(), since: Instant::now(), every, written: 0, failed: None })
     }
 
-    /// Takes readings; they are in a file at the latest after the time given to [`Parquet::open`], if [`Parquet::flush_if_due`] is called.
+    /// Takes readings; they are due in a file after the time given to [`Parquet::open`].
     pub fn write(&mut self, records: &[(&ReadingRow, Record)]) {
         if self.rows.is_empty() {
             self.since = Instant::now();
@@ -119,12 +123,18 @@ impl Parquet {
         }
     }
 
-    /// Writes a file if it is time.
-    ///
-    /// # Errors
-    /// As [`Parquet::flush`].
-    pub fn flush_if_due(&mut self) -> Result<(), ParquetError> {
-        if self.rows.len() >= MAX_ROWS || self.since.elapsed() >= self.every { self.flush() } else { Ok(()) }
+    /// Whether it is time for [`Parquet::flush`].
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let has_file = self.rows.len() >= MAX_ROWS || self.since.elapsed() >= self.every;
+        has_file && !self.rows.is_empty() && self.failed.is_none_or(|at| at.elapsed() >= RETRY)
+    }
+
+    /// Gives up the oldest readings above `most`; how many.
+    pub fn bound(&mut self, most: usize) -> u64 {
+        let above = self.rows.len().saturating_sub(most);
+        self.rows.drain(..above);
+        above as u64
     }
 
     /// Writes what there is into a new file, whole or not at all.
@@ -135,6 +145,7 @@ impl Parquet {
         if self.rows.is_empty() {
             return Ok(());
         }
+        self.failed = Some(Instant::now());
         // Colons are no good in names of files. The number keeps files of one moment apart.
         let stamp = crate::retention::now().replace([':', '-'], "");
         let name = format!("readings-{stamp}-{}-{}.parquet", std::process::id(), self.written);
@@ -158,6 +169,7 @@ impl Parquet {
         }
         self.rows.clear();
         self.written += 1;
+        self.failed = None;
         Ok(())
     }
 }
@@ -200,8 +212,7 @@ mod tests {
         let all = rows(5);
         for part in [&all[..3], &all[3..]] {
             parquet.write(&part.iter().map(|r| (r, Record::of(r, None))).collect::<Vec<_>>());
-            parquet.flush_if_due().unwrap();
-            assert_eq!(files(&parquet.folder).len(), 0, "it is not due");
+            assert!(!parquet.is_due());
         }
         parquet.flush().unwrap();
         parquet.flush().unwrap();
@@ -228,10 +239,13 @@ mod tests {
         let all = rows(2);
         parquet.write(&all.iter().map(|r| (r, Record::of(r, None))).collect::<Vec<_>>());
         std::fs::remove_dir(&folder).unwrap();
-        let error = parquet.flush_if_due().unwrap_err().to_string();
+        assert!(parquet.is_due());
+        let error = parquet.flush().unwrap_err().to_string();
         assert!(error.contains("cannot be written"), "{error}");
+        assert!(!parquet.is_due(), "a file that fails is not tried at each tick");
+        assert_eq!((parquet.bound(1), parquet.rows[0].plate.as_str()), (1, "AB1"), "the oldest goes");
         std::fs::create_dir(&folder).unwrap();
-        parquet.flush_if_due().unwrap();
+        parquet.flush().unwrap();
         assert_eq!(files(&folder).len(), 1);
     }
 }
