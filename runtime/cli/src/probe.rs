@@ -1,7 +1,7 @@
 //! `gantry probe`: is this source readable, which decoder takes it, how fast.
 
 use crate::failure::Failure;
-use crate::login::Login;
+use crate::login::Access;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -11,17 +11,13 @@ pub struct ProbeArgs {
     /// Video files or stream addresses.
     #[arg(required = true)]
     sources: Vec<String>,
-    /// File with `user:password` of the streams, readable by nobody else (mode 0600).
-    #[arg(long, value_name = "FILE", conflicts_with = "credentials_env")]
-    credentials_file: Option<PathBuf>,
-    /// Name of an environment variable that holds `user:password` of the streams.
-    #[arg(long, value_name = "NAME")]
-    credentials_env: Option<String>,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// Decodes a few seconds of each source on one core and prints what was seen.
 pub fn run(args: &ProbeArgs) -> Result<(), Failure> {
-    let login = Login::of(args.credentials_file.as_deref(), args.credentials_env.as_deref())?;
+    let login = args.access.login()?;
     let mut unreadable = 0;
     for source in &args.sources {
         let path = PathBuf::from(source);
@@ -30,7 +26,7 @@ pub fn run(args: &ProbeArgs) -> Result<(), Failure> {
             unreadable += 1;
             continue;
         }
-        match gantry_media::probe(&login.address(source)?) {
+        match gantry_media::probe(&login.address(source)?, &args.access.options(source)?) {
             Ok(report) => print(&report),
             Err(e) => {
                 eprintln!("error: {e}");

@@ -1,6 +1,7 @@
 //! `gantry record`: runs a graph and records what the cameras sent and what was made of it.
 
 use crate::failure::Failure;
+use crate::login::Access;
 use crate::read::{self, ReadArgs};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,8 @@ pub struct RecordArgs {
     /// For sources: the graph whose part named `_cam0` is repeated for each.
     #[arg(long)]
     graph: Option<PathBuf>,
-    /// File with `user:password` of the streams, readable by nobody else (mode 0600).
-    #[arg(long, value_name = "FILE", conflicts_with = "credentials_env")]
-    credentials_file: Option<PathBuf>,
-    /// Name of an environment variable that holds `user:password` of the streams.
-    #[arg(long, value_name = "NAME")]
-    credentials_env: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// Record this many seconds: of each source that has an end, of the clock where cameras are live.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<f64>,
@@ -64,8 +61,7 @@ pub fn run(args: RecordArgs) -> Result<(), Failure> {
         whole,
         out: readings,
         graph: args.graph,
-        credentials_file: args.credentials_file,
-        credentials_env: args.credentials_env,
+        access: args.access,
         seconds: args.seconds,
         set: args.set,
         replace: args.replace,

@@ -12,7 +12,7 @@ use std::time::Duration;
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: decode_speed FILE")?;
     let limit = Duration::from_secs(20);
-    let heap = probe_with(&file, DecoderChoice::Auto, limit, Arc::new(HeapAllocator::default()))?;
+    let heap = probe_with(&file, &OpenOptions::default(), DecoderChoice::Auto, limit, Arc::new(HeapAllocator::default()))?;
     println!(
         "{} {}x{} {} fps {}, decoder={} reason={}",
         heap.codec, heap.width, heap.height, heap.pixel_format, heap.fps, heap.decoder, heap.reason
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let allocator = Arc::new(PoolAllocator::new(StopFlag::new()));
     allocator.set_pool(pool.clone());
-    let slots = probe_with(&file, DecoderChoice::Auto, limit, allocator)?;
+    let slots = probe_with(&file, &OpenOptions::default(), DecoderChoice::Auto, limit, allocator)?;
     print("slots", &slots);
     drop(pool);
     // Empty once the pool is gone; if not, there is something to see in it.

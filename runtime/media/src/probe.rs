@@ -43,18 +43,19 @@ pub struct ProbeReport {
     pub corrupt_packets: u64,
 }
 
-/// Decodes up to `limit` of wall time of `source` on one thread into slots of `allocator` and measures it.
+/// Decodes up to `limit` of wall time of `source`, opened with `options`, on one thread into slots of `allocator` and measures it.
 ///
 /// # Errors
 /// As [`Demuxer::open`] and [`SoftwareDecoder::open`]; [`MediaError::Read`] if nothing could be decoded.
 pub fn probe_with<A: FrameAllocator>(
     source: &str,
+    options: &OpenOptions,
     choice: DecoderChoice,
     limit: Duration,
     allocator: Arc<A>,
 ) -> Result<ProbeReport, MediaError> {
     let chosen = choose(choice)?;
-    let mut demuxer = Demuxer::open(source, &OpenOptions::default())?;
+    let mut demuxer = Demuxer::open(source, options)?;
     let mut decoder = SoftwareDecoder::open(demuxer.info(), DecoderOptions::default(), allocator)?;
     let (started, cpu) = (Instant::now(), thread_cpu());
     let mut ended = false;
@@ -99,8 +100,8 @@ pub fn probe_with<A: FrameAllocator>(
 ///
 /// # Errors
 /// As [`probe_with`].
-pub fn probe(source: &str) -> Result<ProbeReport, MediaError> {
-    probe_with(source, DecoderChoice::Auto, Duration::from_secs(10), Arc::new(crate::HeapAllocator::default()))
+pub fn probe(source: &str, options: &OpenOptions) -> Result<ProbeReport, MediaError> {
+    probe_with(source, options, DecoderChoice::Auto, Duration::from_secs(10), Arc::new(crate::HeapAllocator::default()))
 }
 
 /// CPU time of the calling thread; 0 where the kernel does not tell.

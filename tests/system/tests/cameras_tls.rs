@@ -68,6 +68,17 @@ fn a_certificate_of_the_right_authority_for_the_right_name_is_taken_and_no_other
             ("no_tls", &camera(&plain.address().replace("rtsp:", "rtsps:"), ca)),
         ],
     );
+    // The command that is tried first says the same.
+    let probe = |address: &str, authority: &Authority| {
+        let files = ["--credentials-file".into(), credentials.clone(), "--ca-file".into(), authority.certificate()];
+        sandbox.run(sandbox.gantry([PathBuf::from("probe"), address.into()].into_iter().chain(files)), 60)
+    };
+    probe(&page, &ours).assert_code(0);
+    for (address, says) in [(good.address(), "no certificate of `CA_FILE` has signed it"), (plain.address(), "is not reached over TLS")] {
+        let refused = probe(&address, &theirs);
+        assert_ne!(refused.code(), 0);
+        refused.assert_says(&[says]);
+    }
     let site = Site::start(&sandbox, &graph, &[]);
     for camera in ["right", "by_name", "pinned", "unchecked"] {
         site.wait(60, &format!("frames of `{camera}`"), |_| sandbox.seen(camera).len() >= 25);

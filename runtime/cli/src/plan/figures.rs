@@ -55,7 +55,8 @@ impl Figures {
     /// If the clip or the model cannot be used.
     pub fn measured(clip: &Path, model: Option<&Path>) -> Result<Self, Failure> {
         let mut figures = Self::written_down();
-        let report = gantry_media::probe(&clip.display().to_string()).map_err(|e| Failure::refused(e.to_string()))?;
+        let report = gantry_media::probe(&clip.display().to_string(), &gantry_media::OpenOptions::default())
+            .map_err(|e| Failure::refused(e.to_string()))?;
         let pixels = f64::from(report.width) * f64::from(report.height);
         let cpu_s =
             report.cpu_s_per_video_s.ok_or_else(|| Failure::refused(format!("{}: no frame rate to measure with", clip.display())))?;

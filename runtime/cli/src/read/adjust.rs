@@ -30,11 +30,14 @@ pub fn adjust(base: &mut Base, args: &ReadArgs, out: &Path, evidence: &Path, tra
             "camera" => {
                 // The node reads the password itself; files are opened without one.
                 if source_of(node).contains("://") {
-                    if let Some(file) = &args.credentials_file {
+                    if let Some(file) = &args.access.credentials_file {
                         set(node, "CREDENTIALS_FILE", &absolute(file)?.display().to_string());
                     }
-                    if let Some(name) = &args.credentials_env {
+                    if let Some(name) = &args.access.credentials_env {
                         set(node, "CREDENTIALS_ENV", name);
+                    }
+                    if let Some(file) = &args.access.ca_file {
+                        set(node, "CA_FILE", &absolute(file)?.display().to_string());
                     }
                 }
                 if args.start > 0.0 {

@@ -12,6 +12,7 @@ mod readings;
 mod recording;
 
 use crate::failure::Failure;
+use crate::login::Access;
 use crate::runs::{self, About, Part, Run};
 use clap::Args;
 use std::path::PathBuf;
@@ -36,12 +37,8 @@ pub struct ReadArgs {
     /// The graph; its part named `_cam0` is repeated for each source.
     #[arg(long)]
     pub(crate) graph: Option<PathBuf>,
-    /// File with `user:password` of the streams, readable by nobody else (mode 0600).
-    #[arg(long, value_name = "FILE", conflicts_with = "credentials_env")]
-    pub(crate) credentials_file: Option<PathBuf>,
-    /// Name of an environment variable that holds `user:password` of the streams.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) credentials_env: Option<String>,
+    #[command(flatten)]
+    pub(crate) access: Access,
     /// Skip this many seconds of each source.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0)]
     pub(crate) start: f64,

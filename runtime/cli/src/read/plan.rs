@@ -2,7 +2,6 @@
 
 use super::{ReadArgs, adjust, base, provenance, recording};
 use crate::failure::Failure;
-use crate::login::Login;
 use crate::paths;
 use gantry_graph::{Camera, Graph, check, render};
 use std::path::{Path, PathBuf};
@@ -113,7 +112,7 @@ fn run_folder() -> Result<tempfile::TempDir, Failure> {
 }
 
 fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
-    let login = Login::of(args.credentials_file.as_deref(), args.credentials_env.as_deref())?;
+    let login = args.access.login()?;
     let mut all: Vec<Source> = Vec::new();
     for text in &args.sources {
         let is_url = text.contains("://");
@@ -128,7 +127,7 @@ fn sources(args: &ReadArgs) -> Result<Vec<Source>, Failure> {
         }
         let stem = Path::new(text).file_stem().and_then(|s| s.to_str()).filter(|_| !is_url).unwrap_or("camera");
         let name = unused_name(&camera_name(stem), &all);
-        let demuxer = gantry_media::Demuxer::open(&login.address(&source)?, &gantry_media::OpenOptions::default()).map_err(|e| {
+        let demuxer = gantry_media::Demuxer::open(&login.address(&source)?, &args.access.options(&source)?).map_err(|e| {
             let failure = Failure::refused(e.to_string());
             failure.hint(e.hint().unwrap_or_else(|| "`gantry probe SOURCE` says more".to_owned()))
         })?;
