@@ -12,6 +12,9 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${OUT:-.}
 mkdir -p "$out" || exit 1
+out=$(cd "$out" && pwd)
+# `gantry` takes dora and ONNX Runtime from the project that it is started in, which may be a copy of the repository without either.
+cd "$here" || exit 1
 page=$out/gpu.md
 only=${ONLY:-}
 limit_s=${LIMIT_S:-570}

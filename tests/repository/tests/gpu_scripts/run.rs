@@ -94,6 +94,17 @@ fn few_files_come_back_and_one_of_them_has_all_logs() {
 }
 
 #[test]
+fn checks_run_in_the_folder_wherever_the_script_is_started() {
+    let pack = Pack::new("checks");
+    pack.program("bin/good", &PROGRAM.replace("ran", "ran in $(pwd)"));
+    // What OUT names counts from where it was typed.
+    let output = pack.command(&pack.folder().join("run.sh")).current_dir(pack.out().parent().unwrap()).env("OUT", "out").output().unwrap();
+    pack.assert_ended(&output, 0, &["| good:one | pass |"]);
+    let log = Command::new("tar").arg("-xzOf").arg(pack.out().join("logs.tar.gz")).arg("./logs/good_two.log").output().unwrap();
+    assert!(said(&log).contains(&format!("ran in {}", pack.folder().display())), "{}", said(&log));
+}
+
+#[test]
 fn a_check_that_fails_or_skips_itself_fails_the_run() {
     let pack = Pack::new("checks");
     let output = pack.run(&[("FAILS", "7")]);
