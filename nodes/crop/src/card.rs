@@ -3,7 +3,7 @@
 use crate::cutting::{Cutting, Plan, slant_size, trusted};
 use crate::geometry::{Sizes, window};
 use gantry_cuda::{CudaError, DeviceSliceMut};
-use gantry_frames::{Filled, Layout, Loaned, Memory};
+use gantry_frames::{Acquired, Filled, Layout, Loaned, Memory};
 use gantry_images::{Shear, Window, Yuv};
 use gantry_kernels::{CutItem, DeviceFrame, DeviceGrey, DeviceGreyMut, KernelError, Kernels, LoadOptions, Look, Queue, Room};
 use gantry_messages::BoxXyxy;
@@ -148,6 +148,14 @@ impl OnCard {
         let _results = gantry_copies::results();
         self.queue.stream().download(&item.out.as_slice(), &mut self.small[..len]).map_err(|e| cuda_fault(&e))?;
         Ok(&self.small[..len])
+    }
+
+    /// Gives a frame back, once the card's work on it is done.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn give_back(&self, frame: Acquired) -> Result<(), Fault> {
+        frame.release_after(self.queue.stream()).map_err(|e| cuda_fault(&e))
     }
 
     /// Says what the slot holds, once the card's work on it is done.

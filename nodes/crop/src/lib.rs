@@ -291,7 +291,10 @@ impl Crop {
             .collect();
         // One for all plates of the frame.
         let overview = if shown.contains(&true) { self.overview(&picture)? } else { Vec::new() };
-        drop(picture);
+        match &self.on_card {
+            Some(card) => card.give_back(picture)?,
+            None => drop(picture),
+        }
         for ((((track, plate), mut slot), (plan, legibility)), is_evidence) in wanted.into_iter().zip(slots).zip(cuts).zip(shown) {
             let evidence = if is_evidence {
                 let stride = plan.stride()?;

@@ -131,6 +131,19 @@ impl Engine {
             }
         }
     }
+
+    /// Gives pictures back that were detected in.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn give_back(&self, pictures: Vec<Option<Acquired>>) -> Result<(), Fault> {
+        if let Self::Card(detector) = self {
+            for picture in pictures.into_iter().flatten() {
+                picture.release_after(detector.stream()).map_err(|e| Fault::new(e.to_string()).hint(e.hint()))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(crate) fn model_fault(error: &ModelError) -> Fault {

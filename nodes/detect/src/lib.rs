@@ -203,6 +203,7 @@ impl Detect {
             let (row, frame) = places[index];
             rows[row].detections = detections(found, frame, &classes, kinds);
         })?;
+        self.engine.give_back(pictures)?;
         if let Some(still) = &mut self.still {
             for (row, frame) in places {
                 still.keep(&frame.source, &rows[row].detections);

@@ -52,12 +52,14 @@ impl OnCard {
         self.queue.stream().upload(&self.small, &mut out).map_err(|e| cuda_fault(&e))
     }
 
-    /// Says what the slot holds, once the card's work on it is done.
+    /// Says what the slot holds, once the card's work on it is done, and gives the frame back that it was made from.
     ///
     /// # Errors
     /// What the driver says.
-    pub fn fill(&self, loaned: Loaned, tensor: Layout) -> Result<Filled, Fault> {
-        Ok(loaned.fill_after(tensor, self.queue.stream())?)
+    pub fn fill(&self, loaned: Loaned, tensor: Layout, frame: Acquired) -> Result<Filled, Fault> {
+        let filled = loaned.fill_after(tensor, self.queue.stream())?;
+        frame.release_after(self.queue.stream()).map_err(|e| cuda_fault(&e))?;
+        Ok(filled)
     }
 }
 

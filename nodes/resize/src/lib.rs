@@ -202,9 +202,7 @@ impl Resize {
         let filled = match &mut self.on_card {
             Some(on) => {
                 on.resize(&frame, image, &letterbox, self.arrangement, &mut loaned)?;
-                let filled = on.fill(loaned, self.tensor)?;
-                drop(frame);
-                filled
+                on.fill(loaned, self.tensor, frame)?
             }
             None => {
                 let bytes = self.arrangement.byte_len(letterbox.width, letterbox.height);
