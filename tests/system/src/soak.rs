@@ -111,7 +111,8 @@ impl Soak {
             .filter(|(_, s)| !whole(s))
             .map(|((node, pid), s)| format!("{node}: process {pid} was seen {} times of {samples}: it did not run all the time", s.len()));
         let restarts = restarts.collect();
-        let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|(process, s)| (process.clone(), s.verdict(self.limits))).collect();
+        let limits = |(node, _): &(String, u32)| if node.starts_with("dora ") { self.limits.for_dora() } else { self.limits };
+        let verdicts = series.iter().filter(|(_, s)| whole(s)).map(|(process, s)| (process.clone(), s.verdict(limits(process)))).collect();
         Outcome { verdicts, restarts, readings: readings(sandbox), written: bytes_below(&sandbox.path(".")).saturating_sub(written_before) }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 const USAGE: &str = "\
 soak [--minutes 30]: the eight cameras of graphs/sites/road.yml over RTSP; memory, descriptors and threads of each process, which must not grow
   Two minutes to warm up come before. Growth is the middle of the last third beside the middle of the first: more than 2 % and 1.5 MB of
-  memory, or any descriptor or thread.";
+  memory, or any descriptor or thread (of dora's own processes more than 8, as their connections come and go).";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -13,6 +13,13 @@ pub struct Limits {
     pub handles: u64,
 }
 
+impl Limits {
+    /// For dora's own processes, whose connections come and go: a few more are no growth of a site.
+    pub(super) fn for_dora(self) -> Self {
+        Self { handles: self.handles.max(8), ..self }
+    }
+}
+
 /// The samples of one process, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Series(Vec<Sample>);
