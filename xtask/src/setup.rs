@@ -15,7 +15,7 @@ const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
 const OUTSIDE_RUST: &str = "examples/outside-rust/Cargo.toml";
 /// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
 /// GStreamer's RTSP server for the tests of cameras, Chromium for that of the page, librdkafka for `kafka_sink`, mosquitto and openssl for the tests
-/// of `mqtt_sink`.
+/// of `mqtt_sink`, libfaketime for that of a clock that is set.
 const PACKAGES: &[&str] = &[
     "chromium",
     "clang",
@@ -31,6 +31,7 @@ const PACKAGES: &[&str] = &[
     "libavformat-dev",
     "libavutil-dev",
     "libclang-dev",
+    "libfaketime",
     "librdkafka-dev",
     "libswresample-dev",
     "libswscale-dev",

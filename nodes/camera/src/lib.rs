@@ -19,8 +19,8 @@
 //! taken for lost when it ends, fails, or sends nothing for `STALL_TIMEOUT_MS`, and is then called again, first after 0.1 s, then
 //! with waits that double up to `RETRY_MS`; after a refused password only every `REFUSED_RETRY_MS`. Packets before the first key
 //! frame of a connection are dropped (`packets_before_keyframe`). Media time is the clock on the wall, spaced by the camera's own times,
-//! and goes on over reconnects, jumps (`pts_jumps`) and restarts. A file with `PACE: realtime` plays the part of such a camera, again
-//! and again with `REPEAT: true`.
+//! and goes on over reconnects, jumps (`pts_jumps`) and restarts; where the clock of the machine is set back it goes on ahead of that, as
+//! it never goes back. A file with `PACE: realtime` plays the part of such a camera, again and again with `REPEAT: true`.
 //!
 //! **Passwords.** `CREDENTIALS_FILE` names a file of mode 0600, `CREDENTIALS_ENV` an environment variable of dora's daemon; either
 //! holds `user:password`. No message, log or statistic shows them.

@@ -195,7 +195,15 @@ fn read_connection(plan: &Plan, shared: &Shared, mut demuxer: Demuxer, clock: &m
             info = Some(demuxer.info().clone());
         }
         let mut arrived = Arrived { packet, captured_ns: now_ns(), info: info.take(), discontinuity: false };
+        let ahead_ns = clock.ahead_ns();
         let jumped = place(&mut arrived, clock);
+        if clock.ahead_ns() > ahead_ns {
+            let back_s = (clock.ahead_ns() - ahead_ns) / 1_000_000_000;
+            warn!(
+                camera = plan.camera,
+                back_s, "the clock of this machine was set back; media times go on ahead of it until the node is started again"
+            );
+        }
         let mut backlog = shared.backlog();
         backlog.count("pts_jumps", u64::from(jumped));
         backlog.count("corrupt_packets", demuxer.stats().corrupt - corrupt);
@@ -214,11 +222,11 @@ fn place(arrived: &mut Arrived, clock: &mut LiveClock) -> bool {
     let VideoPacket { pts_ns, dts_ns, .. } = &mut arrived.packet;
     let Some(media_ns) = pts_ns.or(*dts_ns) else {
         // The first packet of an RTSP connection has none before the server has told what its clock counts from.
-        *pts_ns = Some(arrived.captured_ns);
+        *pts_ns = Some(clock.arrival(arrived.captured_ns, Instant::now()));
         return false;
     };
     *dts_ns = dts_ns.filter(|dts| (dts - media_ns).abs() < FAR_NS);
-    let (offset, jumped) = clock.offset(media_ns, arrived.captured_ns);
+    let (offset, jumped) = clock.offset(media_ns, arrived.captured_ns, Instant::now());
     for time in [pts_ns, dts_ns].into_iter().flatten() {
         *time += offset;
     }

@@ -69,9 +69,11 @@ fn answer(contract: &Contract, argument: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What is logged where `GANTRY_LOG` says nothing. dora warns of each message that is ahead of a clock that was set back, for as long as it is behind.
+const LOG: &str = "info,zenoh=error,dora_node_api::event_stream::thread=error";
+
 fn init_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,zenoh=error"));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     // A second initialisation (tests in one process) keeps the first subscriber.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time().try_init();
 }

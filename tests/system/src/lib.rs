@@ -33,7 +33,7 @@ pub use readings_site::{ReadingsSite, site_folder};
 pub use run::{Finished, Running, Sandbox};
 pub use schedules::{Busy, Schedule};
 pub use seen::{Seen, now_ns};
-pub use site::{Site, shipped, watched};
+pub use site::{Site, shipped, two_live_cameras, watched};
 pub use soak::{Limits, Outcome, Sample, Series, Soak, Verdict, sample};
 pub use videos::{as_a_camera_sends, traffic, video};
 pub use written::Written;

@@ -205,16 +205,31 @@ fn by(launcher: &[String], command: Command) -> Command {
 /// A graph of cameras that are only decoded and looked at by `witness`, which writes [`Sandbox::seen`]: `name` and further parameters of each.
 #[must_use]
 pub fn watched(sandbox: &Sandbox, cameras: &[(&str, &str)]) -> String {
-    let mut graph = "env: { GANTRY_MODE: live }\nnodes:\n".to_owned();
-    let mut inputs = String::new();
-    for (name, params) in cameras {
-        graph.push_str(&format!("  - id: {name}\n    module: modules/live_camera.module.yml\n    params: {{ name: {name}, {params} }}\n"));
-        inputs.push_str(&format!("      frames_{name}: {{ source: {name}/frames, queue_size: 8, queue_policy: backpressure }}\n"));
-    }
+    let camera = |(name, params): &(&str, &str)| {
+        format!("  - id: {name}\n    module: modules/live_camera.module.yml\n    params: {{ name: {name}, {params} }}\n")
+    };
+    let all: String = cameras.iter().map(camera).collect();
+    let names: Vec<&str> = cameras.iter().map(|(name, _)| *name).collect();
+    format!("env: {{ GANTRY_MODE: live }}\nnodes:\n{all}{}", witness(sandbox, &names))
+}
+
+/// `tests/graphs/two_live_cameras.yml`, which reads the plates of `gate` and `road`, with `witness` beside it.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn two_live_cameras(sandbox: &Sandbox) -> String {
+    let file = files::root().join("tests/graphs/two_live_cameras.yml");
+    let graph = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    format!("{graph}\n{}", witness(sandbox, &["gate", "road"]))
+}
+
+fn witness(sandbox: &Sandbox, cameras: &[&str]) -> String {
+    let input = |name: &&str| format!("      frames_{name}: {{ source: {name}/frames, queue_size: 8, queue_policy: backpressure }}\n");
+    let inputs: String = cameras.iter().map(input).collect();
     let out = sandbox.path("seen.jsonl");
-    graph.push_str(&format!(
+    format!(
         "  - id: witness\n    path: bin/witness\n    inputs:\n      tick: dora/timer/millis/500\n{inputs}    env: {{ OUT: {} }}\n",
         out.display()
-    ));
-    graph
+    )
 }

@@ -2,7 +2,7 @@
 //! lose no frame, and what was taken away stays away.
 
 use gantry_rtsp::{Server, Stream};
-use gantry_system_tests::{Sandbox, Site, lines, root, traffic, video};
+use gantry_system_tests::{Sandbox, Site, lines, traffic, two_live_cameras, video};
 use std::path::Path;
 
 /// Nowhere else in any file of a run.
@@ -26,7 +26,7 @@ fn a_camera_that_is_added_is_read_and_one_that_is_removed_stays_away_and_the_oth
         ("GANTRY_TEST_CREDENTIALS", text(&credentials)),
         ("GANTRY_TEST_JSONL", text(&sandbox.out())),
     ];
-    let site = Site::start(&sandbox, &graph(&sandbox), &env.each_ref().map(|(name, value)| (*name, value.as_str())));
+    let site = Site::start(&sandbox, &two_live_cameras(&sandbox), &env.each_ref().map(|(name, value)| (*name, value.as_str())));
     let frames = |camera: &str| sandbox.seen(camera).len();
     site.wait(90, "frames of both cameras in the detector", |site| {
         frames("gate") > 0 && frames("road") > 0 && site.stats("detect")["rows_out"]["detections"].as_u64() > Some(0)
@@ -68,16 +68,4 @@ fn a_camera_that_is_added_is_read_and_one_that_is_removed_stays_away_and_the_oth
     site.stop();
     assert_eq!(sandbox.places_with(CANARY, &credentials), Vec::<String>::new());
     sandbox.assert_nothing_left();
-}
-
-/// `tests/graphs/two_live_cameras.yml` with `witness` beside it.
-fn graph(sandbox: &Sandbox) -> String {
-    let graph = std::fs::read_to_string(root().join("tests/graphs/two_live_cameras.yml")).unwrap();
-    let edge = |name: &str| format!("      frames_{name}: {{ source: {name}/frames, queue_size: 8, queue_policy: backpressure }}\n");
-    format!(
-        "{graph}\n  - id: witness\n    path: bin/witness\n    inputs:\n      tick: dora/timer/millis/500\n{}{}    env: {{ OUT: {} }}\n",
-        edge("gate"),
-        edge("road"),
-        sandbox.path("seen.jsonl").display()
-    )
 }
