@@ -32,6 +32,9 @@ pub enum Arrival {
 /// Live: packets without a key frame after which decoding is tried without one: streams with gradual refresh have none.
 const KEY_PATIENCE: u32 = 300;
 
+/// Live: a first packet so far below the next is none of before: the camera was started again after the clock had been set back, by which it numbers.
+const FAR_BELOW: u64 = 10_000;
+
 /// The order of packets: accepts each once, asks for missing ones once per hole. Pure bookkeeping.
 #[derive(Debug, Default)]
 pub struct Order {
@@ -53,7 +56,8 @@ impl Order {
 
     /// Judges packet number `frame`. `starts`: decoding can start with it, and nothing before it is to come (live).
     pub fn arrive(&mut self, frame: u64, starts: bool) -> Arrival {
-        if std::mem::take(&mut self.anywhere) || (starts && frame > self.expected) {
+        let anew = frame > self.expected || self.expected - frame > FAR_BELOW;
+        if std::mem::take(&mut self.anywhere) || (starts && anew) {
             self.expected = frame;
         }
         if frame < self.expected {
@@ -304,8 +308,9 @@ impl Stream {
         let known = done.pts_ns.and_then(|pts| self.captured.remove(&pts));
         let captured_ns = known.unwrap_or(self.last_captured_ns);
         if self.live && self.frames == 0 {
-            // Above all numbers of a process that was here before this one: its readers go on as if frames were missing.
-            self.frames = u64::try_from(captured_ns / 1_000_000).unwrap_or(0);
+            // Above all numbers of a process that was here before this one: its readers go on as if frames were missing. Media time does not go
+            // back with the clock on the wall.
+            self.frames = u64::try_from(captured_ns.max(pts_ns) / 1_000_000).unwrap_or(0);
         }
         let frame = self.frames;
         self.frames += 1;
@@ -417,6 +422,11 @@ mod tests {
         assert_eq!(order.arrive(70, true), Arrival::Duplicate);
         assert_eq!(order.arrive(90, false), Arrival::Gap);
         assert_eq!((order.arrive(95, true), order.expected()), (Arrival::Queued, 96));
+        // Numbers are milliseconds since 1970, and somebody has set the clock back.
+        let mut order = Order::from_anywhere();
+        assert_eq!(order.arrive(3_600_000, true), Arrival::Queued);
+        assert_eq!((order.arrive(500, false), order.arrive(3_599_990, true)), (Arrival::Duplicate, Arrival::Duplicate));
+        assert_eq!((order.arrive(500, true), order.arrive(501, false)), (Arrival::Queued, Arrival::Queued));
     }
 
     #[test]
