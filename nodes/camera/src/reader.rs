@@ -194,9 +194,11 @@ fn read_connection(plan: &Plan, shared: &Shared, mut demuxer: Demuxer, clock: &m
         if packet.info_changed {
             info = Some(demuxer.info().clone());
         }
-        let mut arrived = Arrived { packet, captured_ns: now_ns(), info: info.take(), discontinuity: false };
+        // Both clocks together: between them nothing may wait, or the one on the wall seems to have been set.
+        let (captured_ns, at) = (now_ns(), Instant::now());
+        let mut arrived = Arrived { packet, captured_ns, info: info.take(), discontinuity: false };
         let ahead_ns = clock.ahead_ns();
-        let jumped = place(&mut arrived, clock);
+        let jumped = place(&mut arrived, at, clock);
         if clock.ahead_ns() > ahead_ns {
             let back_s = (clock.ahead_ns() - ahead_ns) / 1_000_000_000;
             warn!(
@@ -217,16 +219,16 @@ fn read_connection(plan: &Plan, shared: &Shared, mut demuxer: Demuxer, clock: &m
 /// Decode times farther than this from the time of the picture are guesses of FFmpeg's that went wrong: it makes them up for RTSP.
 const FAR_NS: i64 = 10_000_000_000;
 
-/// Moves a packet's times to the clock on the wall; true if they jumped.
-fn place(arrived: &mut Arrived, clock: &mut LiveClock) -> bool {
+/// Moves the times of a packet that came at `at` to the clock on the wall; true if they jumped.
+fn place(arrived: &mut Arrived, at: Instant, clock: &mut LiveClock) -> bool {
     let VideoPacket { pts_ns, dts_ns, .. } = &mut arrived.packet;
     let Some(media_ns) = pts_ns.or(*dts_ns) else {
         // The first packet of an RTSP connection has none before the server has told what its clock counts from.
-        *pts_ns = Some(clock.arrival(arrived.captured_ns, Instant::now()));
+        *pts_ns = Some(clock.arrival(arrived.captured_ns, at));
         return false;
     };
     *dts_ns = dts_ns.filter(|dts| (dts - media_ns).abs() < FAR_NS);
-    let (offset, jumped) = clock.offset(media_ns, arrived.captured_ns, Instant::now());
+    let (offset, jumped) = clock.offset(media_ns, arrived.captured_ns, at);
     for time in [pts_ns, dts_ns].into_iter().flatten() {
         *time += offset;
     }
