@@ -178,7 +178,7 @@ fn a_sanitizer_that_refuses_the_machine_is_no_failure_and_one_that_finds_somethi
     assert!(!pack.page().contains("racecheck"), "asked once:\n{}", pack.page());
     pack.tool("compute-sanitizer", "#!/bin/sh\necho \"========= $LD_LIBRARY_PATH\"\nexit 9\n");
     let output = pack.run(&[("ONLY", "sanitizer")]);
-    pack.assert_ended(&output, 1, &["| sanitizer:racecheck | FAIL (9) |", "| sanitizer:memcheck_of_all_kernels | FAIL (9) |"]);
+    pack.assert_ended(&output, 1, &["| sanitizer:racecheck | FAIL (9) |", "| sanitizer:memcheck_of_kernels | FAIL (9) |"]);
     let log = Command::new("tar").arg("-xzOf").arg(pack.out().join("logs.tar.gz")).arg("./logs/sanitizer_initcheck.log").output().unwrap();
     assert!(said(&log).contains(&format!("{}/lib", pack.folder().display())), "{}", said(&log));
 }
