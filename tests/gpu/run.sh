@@ -270,7 +270,7 @@ if any sanitizer:; then
     [ -n "$sanitizer" ] || skips sanitizer "no compute-sanitizer on this machine"
     for tool in memcheck racecheck initcheck; do
         # One that was refused is refused with every tool.
-        [ -z "$sanitizer" ] || [ "$sanitizer" = no ] || sanitize "$tool" "$tool" gantry-gpu-checks.queue a_frame_goes_through
+        [ -z "$sanitizer" ] || [ "$sanitizer" = no ] || sanitize "$tool" "$tool" gantry-gpu-checks.queue a_frame_goes_through candidates_are
     done
     [ -z "$sanitizer" ] || [ "$sanitizer" = no ] || sanitize memcheck_of_kernels memcheck gantry-kernels.kernels --skip full_hd give_the_bytes \
         gives_the_bytes is_the_number are_those_of_the_cpu are_the_levels

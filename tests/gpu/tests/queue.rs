@@ -7,8 +7,10 @@ use gantry_images::{
     Arrangement, Cutter, FrameScaler, Gray, LegibilityScratch, Letterbox, Rgb, Shear, SlantScratch, Window, Yuv, estimate_slant,
     gray_from_rgb,
 };
+use gantry_inference::yolo::{YoloScratch, decode_candidates, decode_yolo};
 use gantry_kernels::{
-    CutItem, DeviceFrame, DeviceGrey, DeviceGreyMut, Kernels, LoadOptions, Look, Operator, Queue, ScaleItem, TensorFormat,
+    CutItem, DetectorOutput, DeviceFrame, DeviceGrey, DeviceGreyMut, Kernels, LoadOptions, Look, Operator, Queue, Region, ScaleItem,
+    TensorFormat,
 };
 
 /// Noise over slow waves, NV12 as a decoder gives it.
@@ -42,7 +44,7 @@ fn queue() -> Option<Queue> {
 #[test]
 fn all_operations_pass_over_the_driver_shim() {
     if std::env::var_os(REQUIRED).is_none() {
-        over_the_shim(&["a_frame_goes_through"], &[]);
+        over_the_shim(&["a_frame_goes_through", "candidates_are"], &[]);
     }
 }
 
@@ -101,6 +103,28 @@ fn a_frame_goes_through_scaling_cutting_an_operator_and_measuring_without_leavin
 }
 
 /// How fast the kernel that touches every frame is: bytes read and written in the time that a card takes for one of many.
+#[test]
+#[allow(unsafe_code)]
+fn candidates_are_those_of_the_cpu() {
+    let Some(mut queue) = queue() else { return };
+    let shape = DetectorOutput { pictures: 3, classes: 2, anchors: 700, is_half: false };
+    let numbers: Vec<f32> = (0..shape.byte_len() / 4).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as f32 % 1000.0 / 1000.0).collect();
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
+    let memory = put(&queue, &bytes);
+    let region = Region { address: memory.slice(0, memory.len()).unwrap().address(), len: shape.byte_len() };
+    let wanted = [Some((0, 0.9)), Some((1, 0.95))];
+    // SAFETY: `memory` lives on, and its upload is done.
+    let found = unsafe { queue.candidates(region, &shape, 2, &wanted.map(|w| w.map(|(_, least)| least))) }.unwrap();
+    assert_eq!(found.len(), 2);
+    for (candidates, one) in found.iter().zip(numbers.chunks(numbers.len() / 3)) {
+        let (mut on_card, mut on_cpu) = (Vec::new(), Vec::new());
+        decode_candidates(candidates, &wanted, &mut on_card);
+        decode_yolo(one, shape.anchors, &wanted, &mut YoloScratch::default(), &mut on_cpu);
+        assert!(on_cpu.len() > 20 && on_cpu.len() < 600, "{}", on_cpu.len());
+        assert_eq!(on_card, on_cpu);
+    }
+}
+
 #[test]
 fn full_hd_is_scaled_faster_than_the_frames_of_50_cameras_come() {
     let Some(mut queue) = queue() else { return };
