@@ -274,6 +274,7 @@ if any sanitizer:; then
     done
     [ -z "$sanitizer" ] || [ "$sanitizer" = no ] || sanitize memcheck_of_kernels memcheck gantry-kernels.kernels --skip full_hd give_the_bytes \
         gives_the_bytes is_the_number are_those_of_the_cpu are_the_levels
+    [ -z "$sanitizer" ] || [ "$sanitizer" = no ] || sanitize memcheck_of_a_readers_input memcheck gantry-gpu-checks.plates a_readers_input
 fi
 
 say ""

@@ -79,7 +79,7 @@ fn every_test_of_every_program_is_a_row_whatever_it_reads() {
     pack.assert_ended(&output, 0, &["| good:one | pass |", "| good:two | pass |", "| good:three | pass |", "| chaos:cuda_vmm | pass |"]);
     let page = pack.page();
     assert!(!page.contains("four_over") && !page.contains("five"), "neither the shim's nor those of host memory:\n{page}");
-    assert!(page.contains("Result: 9 of 9 checks passed"), "{page}");
+    assert!(page.contains("Result: 10 of 10 checks passed"), "{page}");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn checks_run_in_the_folder_wherever_the_script_is_started() {
 fn a_check_that_fails_or_skips_itself_fails_the_run() {
     let pack = Pack::new("checks");
     let output = pack.run(&[("FAILS", "7")]);
-    pack.assert_ended(&output, 1, &["| good:one | FAIL (7) |", "Result: 6 of 9"]);
+    pack.assert_ended(&output, 1, &["| good:one | FAIL (7) |", "Result: 7 of 10"]);
     pack.program("bin/good", &PROGRAM.replace("ran", "skipped:"));
     let output = pack.run(&[]);
     pack.assert_ended(&output, 1, &["| good:one | FAIL (skipped) |"]);
