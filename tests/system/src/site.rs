@@ -112,6 +112,15 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// Waits until a node has logged that. Its lines reach their file by way of dora's daemon, later than what it counted at the same moment.
+    ///
+    /// # Panics
+    /// If that takes longer than `limit_s`; with the ends of the nodes' logs.
+    #[track_caller]
+    pub fn says(&self, limit_s: u64, node: &str, text: &str) {
+        self.wait(limit_s, &format!("`{node}` says `{text}`"), |site| site.log(node).contains(text));
+    }
+
     /// Statistics of a node; null if there are none yet. They are written once a second.
     #[must_use]
     pub fn stats(&self, node: &str) -> Value {

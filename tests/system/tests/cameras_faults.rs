@@ -114,7 +114,7 @@ fn after_each_kind_of_trouble_a_camera_is_back_within_two_seconds_and_the_other_
     drop(server);
     scene.counted("connect_failures", failures + 2);
     let server = Server::start(&camera(&small, "another"), port);
-    site.wait(20, "it is refused", |site| site.log("gate.camera").contains("refuses user name or password"));
+    site.says(20, "gate.camera", "refuses user name or password");
     drop(server);
     let server = Server::start(&camera(&small, CANARY), port);
     scene.assert_back("401", now_ns());

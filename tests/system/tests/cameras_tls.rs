@@ -93,9 +93,7 @@ fn a_certificate_of_the_right_authority_for_the_right_name_is_taken_and_no_other
         ("no_tls", "it does not speak tls"),
         ("unchecked", "is not checked"),
     ] {
-        site.wait(30, &format!("`{camera}` says `{says}`: {}", site.log(&format!("{camera}.camera"))), |site| {
-            site.log(&format!("{camera}.camera")).contains(says)
-        });
+        site.says(30, &format!("{camera}.camera"), says);
     }
     for camera in ["wrong_ca", "wrong_name", "wrong_web", "no_tls"] {
         assert_eq!(sandbox.seen(camera), [], "{camera}");
