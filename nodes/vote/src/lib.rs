@@ -188,7 +188,10 @@ impl Camera {
     fn advance(&mut self, out: &mut Outputs) -> Vec<ReadingRow> {
         let mut readings = Vec::new();
         while let Some(joined) = self.join.pop() {
+            let (captured_ns, before) = (joined.tracks.captured_ns, readings.len());
             readings.extend(self.step(joined));
+            // The frame that made them due, whichever they show.
+            out.age("settled", std::iter::repeat_n(captured_ns, readings.len() - before));
         }
         self.count(&readings, out);
         readings
