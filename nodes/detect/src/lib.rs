@@ -8,7 +8,7 @@
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
 //! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
-//! camera wait; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
+//! camera wait, and one where frames are left out for longer than a second; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
 //! slow one is not starved by fast ones. A run on a GPU starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
 //!
 //! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
@@ -53,6 +53,8 @@ use std::time::{Duration, Instant};
 
 /// Frames that the harness lets a reader hold at once.
 const MOST_HELD: usize = 8;
+/// Live, on the CPU: as many frames are answered in one message as take so long, because the first of them waits for the last.
+const PROMPT: Duration = Duration::from_millis(10);
 
 /// The node.
 pub struct Detect {
@@ -65,6 +67,8 @@ pub struct Detect {
     stop: StopFlag,
     waiting: Waiting,
     still: Option<Stillness>,
+    /// What a frame of the last message took.
+    per_frame: Duration,
 }
 
 impl Stage for Detect {
@@ -73,6 +77,13 @@ impl Stage for Detect {
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         let memory = if params.memory == "cuda" { context.memory_of_card()? } else { Memory::Host };
+        // Frames are left out here and nowhere else.
+        if context.mode == Mode::Live
+            && memory.context().is_none()
+            && let Err(error) = gantry_node::give_way()
+        {
+            tracing::warn!(%error, "the detector competes with the other nodes for the processor");
+        }
         let engine = Engine::open(&params, &memory)?;
         let described = engine.described();
         let kinds = params.kinds(described.classes());
@@ -96,13 +107,14 @@ impl Stage for Detect {
             mode: context.mode,
             stop: context.stop.clone(),
             waiting: Waiting::default(),
+            per_frame: Duration::ZERO,
         })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         for row in input.rows::<FrameRow>()? {
             match self.mode {
-                Mode::Live => out.count("superseded", self.waiting.push_newest(row, self.params.max_waiting, Instant::now()).into()),
+                Mode::Live => out.count("superseded", self.waiting.push_newest(row, self.params.max_waiting, Instant::now())),
                 Mode::Lossless => self.waiting.push(row, Instant::now()),
             }
         }
@@ -145,10 +157,18 @@ impl Stage for Detect {
 }
 
 impl Detect {
+    /// Frames that are answered in one message.
+    fn together(&self) -> usize {
+        if self.mode == Mode::Lossless || self.engine.batch() > 1 || self.per_frame.is_zero() {
+            return self.params.max_batch;
+        }
+        ((PROMPT.as_nanos() / self.per_frame.as_nanos()) as usize).clamp(1, self.params.max_batch)
+    }
+
     /// Detects in the frames that wait, `max_batch` at most, sends their rows in one message, then acknowledges the frames.
     fn detect_waiting(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         let _edge = gantry_copies::edge("frames");
-        let frames = self.waiting.take(self.params.max_batch);
+        let frames = self.waiting.take(self.together());
         let mut rows = Vec::with_capacity(frames.len());
         let mut waiting: Vec<(usize, &FrameRow, Option<Acquired>)> = Vec::new();
         let mut still_frames = 0;
@@ -177,6 +197,7 @@ impl Detect {
             }
         }
         self.run(&mut waiting, &mut rows)?;
+        self.per_frame = started.elapsed() / frames.len().max(1) as u32;
         out.count("busy_us", started.elapsed().as_micros() as u64);
         out.count("still", still_frames);
         out.count("boxes", rows.iter().map(|row| row.detections.len() as u64).sum());

@@ -1,16 +1,20 @@
 //! Frames that wait for a run, and when it starts. Pure bookkeeping over a clock that the caller holds.
 //!
-//! Live: a camera has a few places. When they are taken, its frames move up by one, the oldest is left out and the newest gets the last place. So nobody loses its turn by being fast, a slow camera's only frame is
-//! run no later than all cameras that were there before it, and with more cameras than fit a run they take turns.
+//! Live: a camera has a few places, for the moments in which frames come in a burst or a run takes long. When they are taken, its frames move up, the oldest is left out and the newest gets the last place. So nobody
+//! loses its turn by being fast, a slow camera's only frame is run no later than all cameras that were there before it, and with more cameras than fit a run they take turns. A camera that loses
+//! frames for longer than [`Shortage::CALM`] has one place until it has lost none for as long: where there are more frames than can be run, those that wait only get old, and none more is run.
 
 use gantry_messages::FrameRow;
-use std::collections::VecDeque;
+use gantry_node::Shortage;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Frames in the order of their turns.
 #[derive(Debug, Default)]
 pub struct Waiting {
     frames: VecDeque<(Instant, FrameRow)>,
+    /// Of each camera that lost a frame.
+    shortages: BTreeMap<String, Shortage>,
 }
 
 impl Waiting {
@@ -31,20 +35,38 @@ impl Waiting {
         self.frames.push_back((now, row));
     }
 
-    /// Live: takes a frame. If `most` of its camera wait already, the oldest of them is left out, and the others move up to its place; whether that was so.
+    /// Live: takes a frame, and says how many were left out for it. If `most` of its camera wait already, or one where it has been losing frames, the oldest are left out and the others move up to their places.
     /// A camera's end never takes the place of a frame.
-    pub fn push_newest(&mut self, mut row: FrameRow, most: usize, now: Instant) -> bool {
-        let of_camera = |older: &FrameRow| !older.end && older.source == row.source;
-        let waiting = self.frames.iter().filter(|(_, older)| of_camera(older)).count();
-        if row.end || waiting < most {
+    pub fn push_newest(&mut self, row: FrameRow, most: usize, now: Instant) -> u64 {
+        if row.end {
+            self.shortages.remove(&row.source);
             self.push(row, now);
-            return false;
+            return 0;
         }
-        let source = row.source.clone();
-        for (_, place) in self.frames.iter_mut().rev().filter(|(_, older)| !older.end && older.source == source) {
-            std::mem::swap(place, &mut row);
+        let is_short = self.shortages.get(&row.source).is_some_and(|shortage| shortage.lasts(now));
+        let most = if is_short { 1 } else { most.max(1) };
+        let of_camera = |(_, older): &(Instant, FrameRow)| !older.end && older.source == row.source;
+        let places: Vec<usize> = (0..self.frames.len()).filter(|&place| of_camera(&self.frames[place])).collect();
+        let left_out = (places.len() + 1).saturating_sub(most);
+        if left_out == 0 {
+            self.push(row, now);
+            return 0;
         }
-        true
+        if !self.shortages.contains_key(&row.source) {
+            self.shortages.insert(row.source.clone(), Shortage::default());
+        }
+        if let Some(shortage) = self.shortages.get_mut(&row.source) {
+            shortage.met(now);
+        }
+        let stay = places.iter().skip(left_out).map(|&place| std::mem::take(&mut self.frames[place].1));
+        let stay: Vec<FrameRow> = stay.collect();
+        for (&place, row) in places.iter().zip(stay.into_iter().chain([row])) {
+            self.frames[place].1 = row;
+        }
+        for &place in places.iter().skip(most).rev() {
+            self.frames.remove(place);
+        }
+        left_out as u64
     }
 
     /// How long a run may still wait for more frames: until `most` are there or the first has waited for `patience`. `None`: none waits; zero: it starts.
@@ -66,7 +88,8 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+
+    const CALM: Duration = Shortage::CALM;
 
     fn frame(camera: usize, number: u64) -> FrameRow {
         FrameRow { source: format!("cam{camera}"), frame: number, ..FrameRow::default() }
@@ -75,6 +98,7 @@ mod tests {
     /// An engine whose runs take `run` for any number of frames up to `most`, and cameras that send every `every[i]`; virtual time in steps of 1 ms.
     struct Site {
         every: Vec<Duration>,
+        places: usize,
         most: usize,
         patience: Duration,
         run: Duration,
@@ -96,7 +120,7 @@ mod tests {
                 for (camera, (due, every)) in next.iter_mut().zip(&self.every).enumerate() {
                     if now >= *due {
                         let (sent, _) = served.entry(camera).or_default();
-                        waiting.push_newest(frame(camera, *sent), 1, start + now);
+                        waiting.push_newest(frame(camera, *sent), self.places, start + now);
                         sent_at.insert((camera, *sent), now);
                         *sent += 1;
                         *due += *every;
@@ -125,7 +149,7 @@ mod tests {
         let mut every = vec![FPS_30; 32];
         every[17] = Duration::from_millis(500);
         // A run of 8 in 20 ms: 400 frames/s of the 960 that come.
-        let site = Site { every, most: 8, patience: Duration::from_millis(5), run: Duration::from_millis(20) };
+        let site = Site { every, places: 1, most: 8, patience: Duration::from_millis(5), run: Duration::from_millis(20) };
         let (served, waits, _) = site.go(20);
         let (sent, run) = served[&17];
         assert!(run >= sent - 1, "{run} of {sent}");
@@ -139,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_run_waits_for_more_no_longer_than_allowed_and_starts_at_once_when_it_is_full() {
-        let site = Site { every: vec![FPS_30; 3], most: 8, patience: Duration::from_millis(5), run: Duration::from_millis(1) };
+        let site = Site { every: vec![FPS_30; 3], places: 1, most: 8, patience: Duration::from_millis(5), run: Duration::from_millis(1) };
         let (served, waits, sizes) = site.go(5);
         assert!(waits.iter().all(|(_, wait)| *wait <= Duration::from_millis(6)), "{waits:?}");
         assert!(served.values().all(|(sent, run)| sent - run <= 1), "{served:?}");
@@ -156,10 +180,10 @@ mod tests {
     #[test]
     fn the_newest_frame_takes_the_turn_of_the_older_one_and_an_end_takes_none() {
         let (now, mut waiting) = (Instant::now(), Waiting::default());
-        assert!(!waiting.push_newest(frame(0, 1), 1, now));
-        assert!(!waiting.push_newest(frame(1, 1), 1, now));
-        assert!(waiting.push_newest(frame(0, 2), 1, now));
-        assert!(!waiting.push_newest(FrameRow { end: true, ..frame(1, 2) }, 1, now));
+        assert_eq!(waiting.push_newest(frame(0, 1), 1, now), 0);
+        assert_eq!(waiting.push_newest(frame(1, 1), 1, now), 0);
+        assert_eq!(waiting.push_newest(frame(0, 2), 1, now), 1);
+        assert_eq!(waiting.push_newest(FrameRow { end: true, ..frame(1, 2) }, 1, now), 0);
         assert_eq!(waiting.until_run(8, Duration::from_secs(1), now), Some(Duration::ZERO));
         let order: Vec<(String, u64, bool)> = waiting.take(8).into_iter().map(|row| (row.source, row.frame, row.end)).collect();
         assert_eq!(order, [("cam0".to_owned(), 2, false), ("cam1".to_owned(), 1, false), ("cam1".to_owned(), 2, true)]);
@@ -169,10 +193,42 @@ mod tests {
     fn a_camera_with_all_places_taken_loses_its_oldest_frame_and_keeps_their_order_and_its_turns() {
         let (now, mut waiting) = (Instant::now(), Waiting::default());
         for (camera, number) in [(0, 1), (1, 1), (0, 2)] {
-            assert!(!waiting.push_newest(frame(camera, number), 2, now));
+            assert_eq!(waiting.push_newest(frame(camera, number), 2, now), 0);
         }
-        assert!(waiting.push_newest(frame(0, 3), 2, now));
-        let order: Vec<(String, u64)> = waiting.take(8).into_iter().map(|row| (row.source, row.frame)).collect();
-        assert_eq!(order, [("cam0".to_owned(), 2), ("cam1".to_owned(), 1), ("cam0".to_owned(), 3)]);
+        assert_eq!(waiting.push_newest(frame(0, 3), 2, now), 1);
+        assert_eq!(order(&mut waiting), [("cam0".to_owned(), 2), ("cam1".to_owned(), 1), ("cam0".to_owned(), 3)]);
+    }
+
+    fn order(waiting: &mut Waiting) -> Vec<(String, u64)> {
+        waiting.take(8).into_iter().map(|row| (row.source, row.frame)).collect()
+    }
+
+    #[test]
+    fn a_camera_that_goes_on_losing_frames_has_one_place_until_it_has_lost_none_for_a_while() {
+        let (now, mut waiting) = (Instant::now(), Waiting::default());
+        for (camera, number) in [(0, 1), (1, 1), (0, 2), (0, 3)] {
+            assert_eq!(waiting.push_newest(frame(camera, number), 3, now), 0);
+        }
+        for (number, halves) in [(4, 0), (5, 1), (6, 2)] {
+            assert_eq!(waiting.push_newest(frame(0, number), 3, now + halves * CALM / 2), 1);
+        }
+        // Three wait, and one may from now on.
+        assert_eq!(waiting.push_newest(frame(0, 7), 3, now + CALM), 3);
+        assert_eq!(order(&mut waiting), [("cam0".to_owned(), 7), ("cam1".to_owned(), 1)]);
+        for number in [8, 9] {
+            assert_eq!(waiting.push_newest(frame(0, number), 3, now + 2 * CALM), 0);
+        }
+        assert_eq!(order(&mut waiting), [("cam0".to_owned(), 8), ("cam0".to_owned(), 9)]);
+    }
+
+    #[test]
+    fn where_frames_are_left_out_those_that_are_run_have_waited_for_one_round_and_no_longer() {
+        // Four cameras of 30 frames/s, a frame in 25 ms: a third of them, in turn.
+        let site = Site { every: vec![FPS_30; 4], places: 3, most: 1, patience: Duration::ZERO, run: Duration::from_millis(25) };
+        let (served, waits, _) = site.go(20);
+        let late = waits.iter().skip(100).map(|(_, wait)| *wait).max().unwrap();
+        assert!(late <= Duration::from_millis(100), "{late:?}");
+        let run: u64 = served.values().map(|(_, run)| *run).sum();
+        assert!((795..=801).contains(&run), "{run} of 800");
     }
 }
