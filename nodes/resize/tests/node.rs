@@ -56,6 +56,58 @@ fn the_contract_fits_and_its_pages_are_up_to_date() {
 }
 
 #[test]
+fn in_live_mode_a_moments_frames_wait_and_beyond_them_the_oldest_go() {
+    let dir = tempfile::tempdir().expect("folder");
+    let layout = Layout::i420(64, 64).expect("layout");
+    let live = |node: &str| Context::for_test(node, Mode::Live, dir.path());
+    let pool = live("decode").with_consumer("frames", "resize").pool("frames", 32, layout.byte_len()).expect("pool");
+    let mut node = Resize::open(params(&[]), &live("resize").with_consumer("images", "detect")).expect("opens");
+    let mut out = Outputs::collector();
+    let rows: Vec<FrameRow> = (0..6).map(|number| publish(&pool, layout, number)).collect();
+    for row in rows.chunks(1) {
+        node.on_input(&Input::of("frames", row), &mut out).unwrap();
+    }
+    node.work(&mut out).unwrap();
+    let sent: Vec<u64> = out.taken::<FrameRow>("images").iter().map(|row| row.frame).collect();
+    assert_eq!((sent, out.counted("superseded")), (vec![2, 3, 4, 5], 2));
+}
+
+#[test]
+fn in_live_mode_nothing_is_scaled_for_a_reader_that_does_not_come_to_what_there_is() {
+    let dir = tempfile::tempdir().expect("folder");
+    let layout = Layout::i420(64, 64).expect("layout");
+    let live = |node: &str| Context::for_test(node, Mode::Live, dir.path());
+    let pool = live("decode").with_consumer("frames", "resize").pool("frames", 32, layout.byte_len()).expect("pool");
+    let mut node = Resize::open(params(&[]), &live("resize").with_consumer("images", "detect")).expect("opens");
+    let reader = live("detect").client(8).expect("client");
+    let mut out = Outputs::collector();
+    let frame = |node: &mut Resize, out: &mut Outputs, number: u64| -> Vec<FrameRow> {
+        node.on_input(&Input::of("frames", &[publish(&pool, layout, number)]), out).unwrap();
+        node.work(out).unwrap();
+        out.taken("images")
+    };
+    let numbers = |rows: &[FrameRow]| rows.iter().map(|row| row.frame).collect::<Vec<_>>();
+    // It comes to the first, then to no more of them.
+    let first = frame(&mut node, &mut out, 0);
+    drop(reader.acquire(&Handle::from_bytes(first[0].handle)).unwrap());
+    let mut sent = Vec::new();
+    for number in 1..=6 {
+        sent.extend(frame(&mut node, &mut out, number));
+    }
+    assert_eq!((numbers(&sent), out.counted("unwanted")), (vec![1, 2, 3], 2));
+    // It does again: the newest that waits goes out with the next.
+    drop(reader.acquire(&Handle::from_bytes(sent[2].handle)).unwrap());
+    assert_eq!(numbers(&frame(&mut node, &mut out, 7)), [6, 7]);
+    // Had it missed the messages, it would get one after a while.
+    for number in 8..=9 {
+        frame(&mut node, &mut out, number);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(numbers(&frame(&mut node, &mut out, 10)).last(), Some(&10));
+    assert_eq!(out.counted("superseded"), 0);
+}
+
+#[test]
 fn frames_of_any_size_become_the_detectors_input_with_the_way_back() {
     for (w, h, arrangement) in [(1920u32, 1080u32, "u8"), (853, 479, "u8"), (640, 480, "f32")] {
         let dir = tempfile::tempdir().unwrap();

@@ -284,6 +284,16 @@ impl Pool {
         inner.book().busy(self.mode(), &inner.leases).is_some()
     }
 
+    /// Live: frames that the furthest of the connected consumers has not come to. `None` while none is connected.
+    #[must_use]
+    pub fn unseen(&self) -> Option<u64> {
+        let inner = self.inner();
+        let mut book = inner.book();
+        book.read_cursors(&inner.leases);
+        let connected = book.consumers.iter().filter(|consumer| consumer.pid.is_some());
+        connected.map(|consumer| book.next_seq - consumer.acked_next).min()
+    }
+
     /// Counters and the state of each consumer.
     #[must_use]
     pub fn stats(&self) -> PoolStats {

@@ -135,6 +135,23 @@ fn lossless_waits_for_each_declared_consumer_even_one_that_has_not_joined() {
 }
 
 #[test]
+fn a_live_producer_sees_how_many_frames_its_furthest_reader_has_not_come_to() {
+    let dir = Dir::new();
+    let pool = pool(&dir, Mode::Live, 8, &[("a", 1, 1), ("b", 1, 1)]);
+    publish_next(&pool);
+    assert_eq!(pool.unseen(), None, "nobody is there");
+    let (a, b) = (client(&dir.0, "a", 1), client(&dir.0, "b", 1));
+    let p: Vec<_> = (0..4).map(|_| publish_next(&pool)).collect();
+    drop(b.acquire(&p[0].handle).unwrap());
+    assert_eq!(pool.unseen(), Some(3));
+    // What was passed over need not be seen any more.
+    drop(a.acquire(&p[2].handle).unwrap());
+    assert_eq!(pool.unseen(), Some(1));
+    drop(a);
+    drop(b);
+}
+
+#[test]
 fn acks_out_of_order_free_the_contiguous_prefix() {
     let dir = Dir::new();
     let pool = pool(&dir, Mode::Lossless, 4, &[("a", 1, 4)]);

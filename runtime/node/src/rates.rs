@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Counters of nodes that count what was left out; docs/sites.md explains each.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 10] = [
     "packets_dropped",
     "packets_before_keyframe",
     "superseded",
+    "unwanted",
     "frames_stale",
     "stale",
     "crops_stale",
