@@ -16,7 +16,7 @@ const OUTPUTS: &[Port] = &[output(
 )];
 
 const PARAMS: &[Param] = &[
-    int_param("min_track_frames", "frames", 1, 1000, 5, "the gate: frames in which a track was matched before its plate is read").live(),
+    int_param("min_track_frames", "frames", 1, 1000, 5, "the gate: frames in which a track was matched before its plate is read; frames between two matches that `detect` had no time for count, too").live(),
     f64_param("min_plate_confidence", "", 0.0, 1.0, 0.75, "the gate: score of the plate in this frame").live(),
     int_param("read_every_frames", "frames", 1, 1000, 2, "of each track at most every n-th frame is read").live(),
     int_param(

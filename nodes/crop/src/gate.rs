@@ -11,10 +11,13 @@ const MORE_LEGIBLE: f32 = 1.05;
 /// `vote` shows the most legible of those that say the text.
 const WIDER: f32 = 1.25;
 
+/// Most frames between two rows that count for a track that is in both.
+const MOST_BETWEEN: u64 = 10;
+
 /// Limits of the gate: parameters of the node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Matched frames before the first read.
+    /// Matched frames before the first read; see [`Gate::at`] for frames that nobody looked at.
     pub min_track_frames: u32,
     /// Score of the plate.
     pub min_plate_confidence: f32,
@@ -28,10 +31,14 @@ pub struct Limits {
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
     tracks: BTreeMap<u64, Seen>,
+    /// Number of the last row.
+    frame: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
+    /// Frames that nobody looked at, between rows in which it was matched.
+    between: u32,
     crops: u32,
     last_frame: u64,
     tallest_px: f32,
@@ -40,12 +47,28 @@ struct Seen {
 }
 
 impl Gate {
+    /// Takes note of the tracks of a row. Where the detector has no time for every frame of a live camera, rows have gaps: a track that is matched on
+    /// both sides of one was there in between, and need not be seen as often before its plate is read. Without gaps this changes nothing.
+    pub fn at(&mut self, frame: u64, tracks: &[Track]) {
+        let between = self.frame.map_or(0, |last| frame.saturating_sub(last + 1)).min(MOST_BETWEEN) as u32;
+        self.frame = Some(frame);
+        if between > 0 {
+            for track in tracks.iter().filter(|track| track.matched && track.age_frames > 1) {
+                self.tracks.entry(track.track_id).or_default().between += between;
+            }
+        }
+    }
+
     /// The plate of `track` to read in `frame`, if it is to be read; takes note of it.
     pub fn admit(&mut self, limits: &Limits, frame: u64, track: &Track) -> Option<BoxXyxy> {
         let plate = track.plate_in_source.filter(|_| track.matched)?;
         let height = plate.height();
         let large_enough = plate.width() >= 4.0 && height >= 4.0 && plate.width().is_finite() && height.is_finite();
-        if !large_enough || track.age_frames < limits.min_track_frames || track.plate_confidence < limits.min_plate_confidence {
+        if !large_enough || track.plate_confidence < limits.min_plate_confidence {
+            return None;
+        }
+        let between = self.tracks.get(&track.track_id).map_or(0, |seen| seen.between);
+        if track.age_frames.saturating_add(between) < limits.min_track_frames {
             return None;
         }
         let seen = self.tracks.entry(track.track_id).or_default();
@@ -109,6 +132,31 @@ mod tests {
         assert!(gate.admit(&LIMITS, 6, &Track { matched: false, ..track(6, 0.9, 30.0) }).is_none());
         assert!(gate.admit(&LIMITS, 7, &Track { plate_in_source: None, ..track(6, 0.9, 30.0) }).is_none());
         assert!(gate.admit(&LIMITS, 8, &track(5, 0.75, 30.0)).is_some());
+    }
+
+    #[test]
+    fn frames_that_nobody_looked_at_count_for_a_track_that_was_there_before_and_after() {
+        let mut gate = Gate::default();
+        let mut at = |frame: u64, age_frames: u32| {
+            let track = track(age_frames, 0.9, 30.0);
+            gate.at(frame, std::slice::from_ref(&track));
+            gate.admit(&LIMITS, frame, &track).is_some()
+        };
+        // Every second frame: the third look is at the fifth frame.
+        assert_eq!([at(10, 1), at(12, 2), at(14, 3)], [false, false, true]);
+        let mut gate = Gate::default();
+        gate.at(100, &[]);
+        // A long gap before it came says nothing of it.
+        let first = track(1, 0.9, 30.0);
+        gate.at(200, std::slice::from_ref(&first));
+        assert!(gate.admit(&LIMITS, 200, &first).is_none());
+        let lost = Track { matched: false, ..track(1, 0.9, 30.0) };
+        gate.at(210, std::slice::from_ref(&lost));
+        let second = track(2, 0.9, 30.0);
+        gate.at(211, std::slice::from_ref(&second));
+        assert!(gate.admit(&LIMITS, 211, &second).is_none());
+        gate.at(217, std::slice::from_ref(&second));
+        assert!(gate.admit(&LIMITS, 217, &second).is_some());
     }
 
     #[test]

@@ -204,6 +204,7 @@ impl Crop {
         while let Some(next) = self.cameras.get_mut(source).and_then(|c| c.pairing.take_next()) {
             match next {
                 Next::Both(frame, tracks) => {
+                    self.note(source, &tracks);
                     let place = || format!("camera `{source}`, frame {}", tracks.frame);
                     match self.read(&frame, &tracks, out).map_err(|fault| fault.context(place()))? {
                         Ok(row) => self.rows.push(row),
@@ -213,6 +214,7 @@ impl Crop {
                     self.forget(source, &tracks.ended);
                 }
                 Next::NoFrame(tracks) => {
+                    self.note(source, &tracks);
                     out.count("frames_missing", 1);
                     self.rows.push(empty(&tracks));
                     self.forget(source, &tracks.ended);
@@ -228,6 +230,12 @@ impl Crop {
             }
         }
         Ok(())
+    }
+
+    fn note(&mut self, source: &str, tracks: &TracksRow) {
+        if let Some(camera) = self.cameras.get_mut(source) {
+            camera.gate.at(tracks.frame, &tracks.tracks);
+        }
     }
 
     fn forget(&mut self, source: &str, ended: &[u64]) {
