@@ -20,6 +20,7 @@ cargo xtask COMMAND
   new-operator NAME [FOLDER]  a crate for an image operator of your own, in operators/NAME or outside of the project
   recording  [CASE]   what recordings promise, measured: schedules, replays, long, kill, disk, cpu (docs/recordings.md)
   soak       [--minutes 30]  eight live cameras, and no process of the site grows: memory, descriptors, threads (docs/sites.md)
+  live       [--cameras N]  how many live cameras this machine holds without losing a frame or a plate (docs/performance.md)
   accuracy   read the shipped clips and print how many plates were right, with and without variants and syntax
   kernels    [FOLDER]  compile the CUDA kernels ahead of time, for GANTRY_KERNELS (default: out/kernels)
   bench      [read]   the graph beside a straight-line program: frames/s, CPU per frame, memory
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         "new-operator" => operator::new(rest),
         "recording" => tool("prove-recording", rest),
         "soak" => tool("soak", rest),
+        "live" => tool("live", rest),
         "accuracy" => tool("accuracy", rest),
         "kernels" => setup::all().and_then(|()| {
             run(cargo("run").args(["--release", "--quiet", "-p", "gantry-kernels", "--example", "ahead_of_time", "--"]).args(rest))
