@@ -35,7 +35,7 @@ STOP_AT_ONCE_S = 4.0
 # each 30 s instead of each 2.5 s from every node to every other.
 ZENOH = "{transport: {link: {tx: {lease: 60000, keep_alive: 2}}, shared_memory: {enabled: false}}}\n"
 # What nodes count when a frame is lost to them.
-LOST = ["packets_dropped", "packets_before_keyframe", "packets_refused", "superseded", "frames_stale", "stale", "crops_stale", "frames_missing", "tracks_missing"]
+LOST = ["packets_dropped", "packets_before_keyframe", "packets_refused", "superseded", "unwanted", "frames_stale", "stale", "crops_stale", "frames_missing", "tracks_missing"]
 
 
 def edge(source, size):
