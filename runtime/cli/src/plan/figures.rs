@@ -41,6 +41,9 @@ impl Figures {
                 ("recognize", 4.28),
                 ("vote", 0.11),
                 ("store", 0.01),
+                // `gantry top` over four live cameras, 2026-11-29: 1 % of a core at 43 rows/s, and nothing that shows.
+                ("visits", 0.1),
+                ("metrics", 0.0),
                 ("preview", 0.05),
             ],
             idle_ms: 4.6,
