@@ -31,14 +31,14 @@ struct Played {
     plates: Vec<String>,
 }
 
-/// The clips, and the sandbox that they lie in.
+/// The clips, and the folder that they lie in.
 pub struct Live {
-    sandbox: Sandbox,
+    _folder: Sandbox,
     played: Vec<Played>,
 }
 
 /// What became of frames and plates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Cameras.
     pub cameras: usize,
@@ -62,6 +62,8 @@ pub struct Seen {
     pub settled: Latency,
     /// Age of frames whose texts were read.
     pub read: Latency,
+    /// Nodes that did not run all the time.
+    pub interrupted: Vec<String>,
     /// Cores, by kind of node.
     pub cores: BTreeMap<String, f64>,
 }
@@ -72,6 +74,7 @@ impl Seen {
     pub fn complaints(&self) -> Vec<String> {
         let missing = self.due as f64 - self.decoded as f64 - UNDER_WAY * self.cameras as f64;
         let all = [
+            (!self.interrupted.is_empty()).then(|| format!("these did not run all the time: {}", self.interrupted.join(", "))),
             (missing > 0.0).then(|| format!("{} frames of {} were not decoded", self.due - self.decoded, self.due)),
             (self.dropped > 0).then(|| format!("{} frames were dropped before the detector", self.dropped)),
             (self.passes.missed > 0)
@@ -112,7 +115,7 @@ impl Live {
             Played { file, clip_s: length_s(name), plates }
         });
         let played = played.collect();
-        Self { sandbox, played }
+        Self { _folder: sandbox, played }
     }
 
     /// Runs a site of `cameras` for so long.
@@ -121,21 +124,16 @@ impl Live {
     /// If it does not start, or does not stop as it should.
     #[must_use]
     pub fn run(&self, cameras: usize, length: Duration) -> Seen {
-        let sandbox = &self.sandbox;
-        for left in ["out", "tmp"] {
-            let _ = std::fs::remove_dir_all(sandbox.path(left));
-            std::fs::create_dir_all(sandbox.path(left)).expect("the sandbox can be written");
-        }
+        let sandbox = Sandbox::new();
+        let stats = || NodeStats::read_all(&sandbox.path("tmp/run"));
         let played: Vec<&Played> = self.played.iter().cycle().take(cameras).collect();
         let clips: Vec<PathBuf> = played.iter().map(|played| played.file.clone()).collect();
-        let site = Site::start(sandbox, &graph::car_park(sandbox, &clips), &[]);
-        site.wait(120, "frames of all cameras", |_| {
-            self.stats().values().filter(|s| s.kind == "decode" && s.passed() > 0).count() == cameras
-        });
+        let site = Site::start(&sandbox, &graph::car_park(&sandbox, &clips), &[]);
+        site.wait(120, "frames of all cameras", |_| stats().values().filter(|s| s.kind == "decode" && s.passed() > 0).count() == cameras);
         std::thread::sleep(WARM_UP);
-        let (before, from, from_s) = (self.stats(), Instant::now(), wall_s());
+        let (before, from, from_s) = (stats(), Instant::now(), wall_s());
         std::thread::sleep(length);
-        let (after, seconds, to_s) = (self.stats(), from.elapsed().as_secs_f64(), wall_s());
+        let (after, seconds, to_s) = (stats(), from.elapsed().as_secs_f64(), wall_s());
         site.stop();
         sandbox.assert_nothing_left();
 
@@ -150,30 +148,16 @@ impl Live {
         }
         seen
     }
-
-    fn stats(&self) -> BTreeMap<String, NodeStats> {
-        NodeStats::read_all(&self.sandbox.path("tmp/run"))
-    }
 }
 
 /// The differences of two looks. Each node writes its statistics by its own clock, so that its own time counts.
 fn measured(cameras: usize, before: &BTreeMap<String, NodeStats>, after: &BTreeMap<String, NodeStats>) -> Seen {
-    let mut seen = Seen {
-        cameras,
-        seconds: 0.0,
-        decoded: 0,
-        due: 0,
-        dropped: 0,
-        looked_at: 0,
-        still: 0,
-        skipped: 0,
-        passes: Passes::default(),
-        settled: Latency::default(),
-        read: Latency::default(),
-        cores: BTreeMap::new(),
-    };
+    let mut seen = Seen { cameras, ..Seen::default() };
     for (node, after) in after {
-        let Some(before) = before.get(node) else { continue };
+        let Some(before) = after.since(before.get(node)) else {
+            seen.interrupted.push(node.clone());
+            continue;
+        };
         let time_s = after.uptime_s - before.uptime_s;
         let counted = |of: &dyn Fn(&NodeStats) -> u64| of(after).saturating_sub(of(before));
         let counter = |name: &str| counted(&|stats| stats.counters.get(name).copied().unwrap_or(0));
