@@ -37,7 +37,7 @@ pub struct Gate {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// Frames that nobody looked at, between rows in which it was matched.
+    /// Frames that nobody looked at, right before rows in which it was matched again.
     between: u32,
     crops: u32,
     last_frame: u64,
@@ -47,8 +47,8 @@ struct Seen {
 }
 
 impl Gate {
-    /// Takes note of the tracks of a row. Where the detector has no time for every frame of a live camera, rows have gaps: a track that is matched on
-    /// both sides of one was there in between, and need not be seen as often before its plate is read. Without gaps this changes nothing.
+    /// Takes note of the tracks of a row. Where the detector has no time for every frame of a live camera, rows have gaps: a track that was matched
+    /// before one, and is right behind it, was there in between and need not be seen as often before its plate is read. Without gaps this changes nothing.
     pub fn at(&mut self, frame: u64, tracks: &[Track]) {
         let between = self.frame.map_or(0, |last| frame.saturating_sub(last + 1)).min(MOST_BETWEEN) as u32;
         self.frame = Some(frame);

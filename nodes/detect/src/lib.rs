@@ -7,9 +7,10 @@
 //!
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
-//! frames beside it. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
+//! frames beside it; live, no more are answered in one message than take 10 ms, because the first waits for the last. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
 //! camera wait, and one where frames are left out for longer than a second; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
 //! slow one is not starved by fast ones. A run on a GPU starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
+//! Live, on the CPU, the node is 5 levels nicer than the others, so that what there is no time for is left out here and nowhere else.
 //!
 //! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
 //! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. u8 frames in host memory only.

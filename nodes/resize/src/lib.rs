@@ -145,7 +145,9 @@ impl Stage for Resize {
         for row in rows {
             let is_its = |older: &FrameRow| !older.end && older.source == row.source;
             if !row.end && self.waiting.iter().filter(|older| is_its(older)).count() >= MOST_WAITING {
-                self.waiting.extract_if(.., |older| is_its(older)).next();
+                if let Some(oldest) = self.waiting.iter().position(is_its) {
+                    self.waiting.remove(oldest);
+                }
                 out.count("superseded", 1);
             }
             self.waiting.push(row);
@@ -188,7 +190,7 @@ impl Stage for Resize {
 }
 
 impl Resize {
-    /// Whether the readers have not come to enough of the frames that were sent, and were sent one a moment ago.
+    /// Whether enough of the frames that were sent were not come to yet, and one was sent a moment ago.
     fn nobody_has_time(&self, now: Instant) -> bool {
         let most = if self.shortage.lasts(now) { 1 } else { MOST_UNSEEN };
         let is_soon = self.sent.is_some_and(|sent| now.saturating_duration_since(sent) < SEND_AFTER);

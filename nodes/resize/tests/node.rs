@@ -55,13 +55,19 @@ fn the_contract_fits_and_its_pages_are_up_to_date() {
     gantry_node::testing::check_contract::<Resize>(env!("CARGO_MANIFEST_DIR"));
 }
 
+/// A live node with a pool that it reads.
+fn live(dir: &Path) -> (Layout, Pool, Resize) {
+    let layout = Layout::i420(64, 64).expect("layout");
+    let context = |node: &str| Context::for_test(node, Mode::Live, dir);
+    let pool = context("decode").with_consumer("frames", "resize").pool("frames", 32, layout.byte_len()).expect("pool");
+    let node = Resize::open(params(&[]), &context("resize").with_consumer("images", "detect")).expect("opens");
+    (layout, pool, node)
+}
+
 #[test]
 fn in_live_mode_a_moments_frames_wait_and_beyond_them_the_oldest_go() {
     let dir = tempfile::tempdir().expect("folder");
-    let layout = Layout::i420(64, 64).expect("layout");
-    let live = |node: &str| Context::for_test(node, Mode::Live, dir.path());
-    let pool = live("decode").with_consumer("frames", "resize").pool("frames", 32, layout.byte_len()).expect("pool");
-    let mut node = Resize::open(params(&[]), &live("resize").with_consumer("images", "detect")).expect("opens");
+    let (layout, pool, mut node) = live(dir.path());
     let mut out = Outputs::collector();
     let rows: Vec<FrameRow> = (0..6).map(|number| publish(&pool, layout, number)).collect();
     for row in rows.chunks(1) {
@@ -75,11 +81,8 @@ fn in_live_mode_a_moments_frames_wait_and_beyond_them_the_oldest_go() {
 #[test]
 fn in_live_mode_nothing_is_scaled_for_a_reader_that_does_not_come_to_what_there_is() {
     let dir = tempfile::tempdir().expect("folder");
-    let layout = Layout::i420(64, 64).expect("layout");
-    let live = |node: &str| Context::for_test(node, Mode::Live, dir.path());
-    let pool = live("decode").with_consumer("frames", "resize").pool("frames", 32, layout.byte_len()).expect("pool");
-    let mut node = Resize::open(params(&[]), &live("resize").with_consumer("images", "detect")).expect("opens");
-    let reader = live("detect").client(8).expect("client");
+    let (layout, pool, mut node) = live(dir.path());
+    let reader = Context::for_test("detect", Mode::Live, dir.path()).client(8).expect("client");
     let mut out = Outputs::collector();
     let frame = |node: &mut Resize, out: &mut Outputs, number: u64| -> Vec<FrameRow> {
         node.on_input(&Input::of("frames", &[publish(&pool, layout, number)]), out).unwrap();

@@ -44,12 +44,16 @@ pub fn give_way() -> io::Result<()> {
 mod tests {
     use super::*;
 
+    /// What the kernel says of this thread (proc(5), `stat`), by the number of the field.
+    fn field(number: usize) -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // The first after the command's parenthesis is the third.
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(number - 3).unwrap().parse().unwrap()
+    }
+
     #[test]
     fn a_thread_that_gives_way_is_nicer_than_the_others() {
-        let niceness = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse::<i32>().unwrap()
-        };
+        let niceness = || field(19);
         let before = niceness();
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -62,11 +66,7 @@ mod tests {
 
     #[test]
     fn a_thread_and_those_that_it_starts_are_batch() {
-        let policy = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // Field 41, of which the first after the command's parenthesis is the third.
-            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse::<i32>().unwrap()
-        };
+        let policy = || field(41);
         let before = policy();
         std::thread::scope(|scope| {
             scope.spawn(|| {
