@@ -73,6 +73,11 @@ pub const CONTRACT: Contract = Contract {
                     "where the frames lie; `cuda`: in the card's memory, with `device` `cuda` or `tensorrt`",
                 ),
                 bool_param("fp16", true, "TensorRT: half precision where it is faster; scores differ in the third digit"),
+                bool_param(
+                    "cuda_graph",
+                    true,
+                    "`memory` `cuda`: the work of a run is recorded once as a CUDA graph and replayed; a model that cannot be recorded runs without, and the log says so",
+                ),
                 text_param(
                     "engine_cache",
                     None,

@@ -22,6 +22,7 @@ pub struct Params {
     pub device: String,
     pub memory: String,
     pub fp16: bool,
+    pub cuda_graph: bool,
     pub engine_cache: Option<String>,
     pub plate_classes: Vec<String>,
     pub vehicle_classes: Vec<String>,

@@ -57,6 +57,11 @@ pub const CONTRACT: Contract = Contract {
                     "`memory` `cuda`: pictures in one run, of all crops and cameras of a message; a crop has one per variant",
                 ),
                 bool_param("fp16", true, "TensorRT: half precision where it is faster; probabilities differ in the third digit"),
+                bool_param(
+                    "cuda_graph",
+                    true,
+                    "`memory` `cuda`: the work of a run is recorded once as a CUDA graph and replayed; a model that cannot be recorded runs without, and the log says so",
+                ),
                 text_param(
                     "engine_cache",
                     None,

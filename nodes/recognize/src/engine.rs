@@ -57,6 +57,7 @@ impl Engine {
             threads: params.threads,
             fp16: params.fp16,
             engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
+            cuda_graph: params.cuda_graph,
             gpu_batch: params.max_batch,
             ..Options::default()
         };

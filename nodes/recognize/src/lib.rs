@@ -56,6 +56,7 @@ pub struct Params {
     pub memory: String,
     pub max_batch: usize,
     pub fp16: bool,
+    pub cuda_graph: bool,
     pub engine_cache: Option<String>,
 }
 
