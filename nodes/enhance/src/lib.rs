@@ -12,7 +12,8 @@
 //! ```
 //!
 //! The first `full_crops` crops of a track get every operator; later ones, which hardly differ from them, `operators_per_crop` of
-//! them in turn.
+//! them in turn. In live mode a crop is passed as it is, without variants, where two before it wait for their reader: reads of many frames say more than
+//! variants of few (`without_variants` in the statistics).
 //!
 //! With `MEMORY: cuda` the crops of a message lie on the card and are done together there, by kernels that give the bytes of the shipped operators'
 //! libraries with the same options; other operators run on the CPU alone.
@@ -38,6 +39,9 @@ use gantry_messages::{Crop, CropsRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gantry_operators::{Instance, Picture, PictureMut};
 use serde::Deserialize;
+
+/// Live: with as many crops that no reader has come to, the next has its original alone.
+const MOST_UNREAD: u64 = 2;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -138,8 +142,12 @@ impl Stage for Enhance {
             for mut crop in std::mem::take(&mut row.crops) {
                 let Some(slot) = self.slot(out)? else { return Ok(()) };
                 let handle = Handle::from_bytes(crop.handle);
-                match self.enhance(&row, &mut crop, slot) {
-                    Ok(true) => kept.push(crop),
+                let is_plain = self.reader_is_behind();
+                match self.enhance(&row, &mut crop, slot, is_plain) {
+                    Ok(true) => {
+                        kept.push(crop);
+                        out.count("without_variants", u64::from(is_plain));
+                    }
                     Ok(false) => out.count("crops_stale", 1),
                     Err(fault) => {
                         return Err(fault.context(format!("camera `{}`, frame {}, track {}", row.source, row.frame, crop.track_id)));
@@ -165,8 +173,13 @@ impl Stage for Enhance {
 }
 
 impl Enhance {
-    /// Fills `slot` with the variants of `crop`; `false` if the crop was overwritten in live mode.
-    fn enhance(&mut self, row: &CropsRow, crop: &mut Crop, mut slot: Loaned) -> Result<bool, Fault> {
+    /// Whether its reader has enough to do with what it has.
+    fn reader_is_behind(&self) -> bool {
+        self.mode == Mode::Live && self.pool.unseen().is_some_and(|unread| unread >= MOST_UNREAD)
+    }
+
+    /// Fills `slot` with the variants of `crop`, or its original alone; `false` if the crop was overwritten in live mode.
+    fn enhance(&mut self, row: &CropsRow, crop: &mut Crop, mut slot: Loaned, is_plain: bool) -> Result<bool, Fault> {
         let Some(frame) = self.acquire(crop)? else { return Ok(false) };
         let image = frame
             .layout()
@@ -176,7 +189,7 @@ impl Enhance {
         let (w, h) = (rgb.width, rgb.height);
         let area = w * h;
         self.check_size(w, h)?;
-        let chosen = self.turns.next(&row.source, row.frame, crop.track_id);
+        let chosen = if is_plain { &[] } else { self.turns.next(&row.source, row.frame, crop.track_id) };
         let pictures = 1 + chosen.len();
         let bytes = slot.bytes_mut().get_mut(..area * pictures).ok_or_else(|| Fault::new("slot is too short for the variants"))?;
         let (original, variants) = bytes.split_at_mut(area);

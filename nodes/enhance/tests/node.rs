@@ -183,3 +183,27 @@ fn later_crops_of_a_track_get_operators_in_turn() {
     assert_eq!(picture(&sent[0], "sharpen"), picture(&sent[4], "sharpen"));
     assert_eq!(picture(&sent[0], "original"), picture(&sent[2], "original"));
 }
+
+#[test]
+fn in_live_mode_a_crop_that_would_wait_for_its_reader_goes_without_variants() {
+    let dir = tempfile::tempdir().unwrap();
+    let context = |node: &str| Context::for_test(node, Mode::Live, dir.path());
+    let pool = context("crop").with_consumer("crops", "enhance").pool("crops", 32, 200_000).expect("pool");
+    let mut node = Enhance::open(params(&[]), &context("enhance").with_consumer("crops", "recognize")).unwrap();
+    let reader = context("recognize").client(8).expect("client");
+    let mut out = Outputs::collector();
+    let enhanced = |node: &mut Enhance, out: &mut Outputs, frame: u64| -> Crop {
+        node.on_input(&Input::of("crops", &[row(frame, vec![publish(&pool, 64, 64, frame)])]), out).unwrap();
+        out.taken::<CropsRow>("crops").remove(0).crops.remove(0)
+    };
+    // The reader comes to the first and to no more of them; each crop is a track's first, which is worth all variants.
+    drop(reader.acquire(&Handle::from_bytes(enhanced(&mut node, &mut out, 0).handle)).unwrap());
+    let sent: Vec<Crop> = (1..=4).map(|frame| enhanced(&mut node, &mut out, frame)).collect();
+    assert_eq!(sent.iter().map(|crop| crop.variants.len()).collect::<Vec<_>>(), [6, 6, 1, 1]);
+    assert_eq!((sent[3].variants.as_slice(), out.counted("without_variants")), (&["original".to_owned()][..], 2));
+    let last = reader.acquire(&Handle::from_bytes(sent[3].handle)).unwrap();
+    assert_eq!(last.layout().as_tensor().unwrap().shape(), [1, 64, 64]);
+    drop(last);
+    // It has come to all there are.
+    assert_eq!(enhanced(&mut node, &mut out, 5).variants.len(), 6);
+}

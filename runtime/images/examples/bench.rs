@@ -53,6 +53,14 @@ fn main() {
     time("jpeg 356x80", || {
         black_box(encode_jpeg(&Rgb::new(&out, 356, 80, 356 * 3).unwrap(), 85).unwrap());
     });
+    let whole = Window { x: 0.0, y: 0.0, width: 1920.0, height: 1080.0 };
+    let mut overview = vec![0; 3 * 640 * 360];
+    time("overview of 1920x1080, 640x360", || {
+        cutter.rgb(&frame, &whole, Shear(0.0), 640, 360, black_box(&mut overview), 640 * 3);
+    });
+    time("jpeg 640x360", || {
+        black_box(encode_jpeg(&Rgb::new(&overview, 640, 360, 640 * 3).unwrap(), 85).unwrap());
+    });
 }
 
 /// The best of 100 calls: other work on the machine only ever adds.
