@@ -96,4 +96,7 @@ fn print(seen: &LiveSeen) {
     );
     let kinds: Vec<String> = seen.cores.iter().map(|(kind, cores)| format!("{kind} {:.1} %", 100.0 * cores)).collect();
     println!("        CPU: {}", kinds.join(", "));
+    if !seen.missed.is_empty() {
+        println!("        missed: {}", seen.missed.join("; "));
+    }
 }

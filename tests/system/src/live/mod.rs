@@ -58,6 +58,8 @@ pub struct Seen {
     pub skipped: u64,
     /// Plates of all cameras.
     pub passes: Passes,
+    /// Those that were missed: which, of which camera, how often.
+    pub missed: Vec<String>,
     /// Age of the frame that settled a reading, when the reading was sent.
     pub settled: Latency,
     /// Age of frames whose texts were read.
@@ -142,9 +144,16 @@ impl Live {
         let readings = lines(&sandbox.path("out/car_park/readings.jsonl"));
         for (number, played) in played.iter().enumerate() {
             let read = passes::moments(&readings, &graph::camera(number));
-            let of_camera = passes::count(&played.plates, &read, played.clip_s, (from_s, to_s - TOLD_AFTER_S));
-            seen.passes.read += of_camera.read;
-            seen.passes.missed += of_camera.missed;
+            for plate in &played.plates {
+                let moments = read.get(plate).map(Vec::as_slice).unwrap_or_default();
+                let of_plate = passes::count(moments, played.clip_s, (from_s, to_s - TOLD_AFTER_S));
+                seen.passes.read += of_plate.read;
+                seen.passes.missed += of_plate.missed;
+                if of_plate.missed > 0 {
+                    let times = of_plate.missed + of_plate.read;
+                    seen.missed.push(format!("{plate} of {}, {} of {times} times", graph::camera(number), of_plate.missed));
+                }
+            }
         }
         seen
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Passes of one camera.
+/// How often vehicles came by and what became of their plates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passes {
     /// Plates that were read.
@@ -28,24 +28,21 @@ pub fn moments<'a>(readings: impl IntoIterator<Item = &'a Value>, camera: &str) 
 /// Clips that are left out at both ends of the window: a pass close to them may have been told just outside.
 const EDGE: f64 = 0.25;
 
-/// Counts within `[from_s, to_s]`. A plate of `wanted` comes by once in `clip_s`, so that a gap of two clips is one that was missed; so are the clips
-/// before its first reading and after its last.
+/// Counts within `[from_s, to_s]` of a plate that was read at these `moments`. It comes by once in `clip_s`, so that a gap of two clips is one that was
+/// missed; so are the clips before its first reading and after its last.
 #[must_use]
-pub fn count(wanted: &[String], read: &BTreeMap<String, Vec<f64>>, clip_s: f64, (from_s, to_s): (f64, f64)) -> Passes {
+pub fn count(moments: &[f64], clip_s: f64, (from_s, to_s): (f64, f64)) -> Passes {
     let mut passes = Passes::default();
     let at_edge = |gap_s: f64| (gap_s / clip_s - EDGE).max(0.0) as u64;
-    for plate in wanted {
-        let within = read.get(plate).into_iter().flatten().copied().filter(|at| (from_s..=to_s).contains(at));
-        let mut last: Option<f64> = None;
-        for at in within {
-            // 0: twice in one clip, which is one pass that was told twice.
-            let clips = last.map(|last| ((at - last) / clip_s).round() as u64);
-            passes.read += u64::from(clips != Some(0));
-            passes.missed += clips.map_or(at_edge(at - from_s), |clips| clips.saturating_sub(1));
-            last = Some(at);
-        }
-        passes.missed += at_edge(to_s - last.unwrap_or(from_s));
+    let mut last: Option<f64> = None;
+    for at in moments.iter().copied().filter(|at| (from_s..=to_s).contains(at)) {
+        // 0: twice in one clip, which is one pass that was told twice.
+        let clips = last.map(|last| ((at - last) / clip_s).round() as u64);
+        passes.read += u64::from(clips != Some(0));
+        passes.missed += clips.map_or(at_edge(at - from_s), |clips| clips.saturating_sub(1));
+        last = Some(at);
     }
+    passes.missed += at_edge(to_s - last.unwrap_or(from_s));
     passes
 }
 
@@ -54,8 +51,7 @@ mod tests {
     use super::*;
 
     fn counted(moments: &[f64]) -> (u64, u64) {
-        let read = BTreeMap::from([("KXW7391".to_owned(), moments.to_vec())]);
-        let passes = count(&["KXW7391".to_owned()], &read, 8.0, (100.0, 140.0));
+        let passes = count(moments, 8.0, (100.0, 140.0));
         (passes.read, passes.missed)
     }
 
