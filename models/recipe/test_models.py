@@ -158,6 +158,7 @@ def main():
     yolo("yolo_f32_fixed_batch", element=T.FLOAT, batch=1)
     yolo("yolo_batch4", batch=4)
     yolo("yolo_open_size", element=T.FLOAT, size=("height", "width"))
+    yolo("yolo_any_size", size=("height", "width"), metadata={"imgsz": str([128, 256])})
     yolo("yolo_coco", element=T.FLOAT, names=("car", "number_plate", "person"), classes=3)
     yolo("yolo_nhwc", layout="nhwc")
     end_to_end("end_to_end")

@@ -182,7 +182,14 @@ impl Detector {
     }
 }
 
-fn decode(head: Head, anchors: usize, data: &[f32], selection: &Selection, scratch: &mut YoloScratch, found: &mut Vec<RawDetection>) {
+pub(crate) fn decode(
+    head: Head,
+    anchors: usize,
+    data: &[f32],
+    selection: &Selection,
+    scratch: &mut YoloScratch,
+    found: &mut Vec<RawDetection>,
+) {
     found.clear();
     match head {
         Head::Yolo => {

@@ -2,6 +2,7 @@
 //!
 //! - [`Model`]: one session; what the file says about its input, outputs and classes is in [`ModelInfo`].
 //! - [`Detector`]: YOLO11/v8 exports (`[N, 4 + classes, anchors]`) and end-to-end exports (`[N, max_det, 6]`).
+//! - [`Windows`]: the same on parts of pictures, for models that take pictures of any size.
 //! - [`DeviceDetector`]: the same on pictures in a card's memory; only candidate boxes come to the host.
 //! - [`Reader`]: plate readers with a CTC head or with a fixed number of slots.
 //! - [`DeviceReader`]: the same on pictures in a card's memory; only the probabilities of characters come to the host.
@@ -25,6 +26,7 @@ mod picture;
 mod provider;
 mod reader;
 pub mod text;
+mod windows;
 pub mod yolo;
 
 pub use bound::{Bound, BoundOutput};
@@ -38,6 +40,7 @@ pub use options::{Device, Options, default_engine_cache};
 pub use picture::{Picture, prepare};
 pub use reader::Reader;
 pub use text::TextRead;
+pub use windows::{Window, Windows};
 
 /// Why bytes are no picture, see [`Picture`].
 pub use gantry_images::PixelsError;

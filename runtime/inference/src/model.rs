@@ -7,7 +7,7 @@ use gantry_cuda::Context;
 use half::f16;
 use ort::ep::{self, ExecutionProvider};
 use ort::session::{Session, SessionInputValue, builder::SessionBuilder};
-use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
+use ort::value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,15 @@ pub struct Model {
     _waiting: Option<Context>,
 }
 
+/// What becomes of a height and width that a model leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenSize {
+    /// They are those of its metadata in every run: what depends on them is computed once, and a session on a card has one shape.
+    Fixed,
+    /// Each run has its own.
+    Kept,
+}
+
 /// The context that ONNX Runtime will take, made here: threads that wait for the card sleep in it. Without one ONNX Runtime says what is wrong.
 fn sleeping_context(gpu: i32) -> Option<Context> {
     let devices = gantry_cuda::Device::all().ok()?;
@@ -208,6 +217,15 @@ impl Model {
 
     /// [`Model::open`] for a card's stream, and for runs of one shape.
     pub(crate) fn open_with(path: &Path, options: &Options, card: OnCard, shape: RunShape<'_>) -> Result<Self, ModelError> {
+        Self::open_sized(path, options, card, shape, OpenSize::Fixed)
+    }
+
+    /// [`Model::open`] for pictures of any size, each run with its own, where the model leaves it open.
+    pub(crate) fn open_for_any_size(path: &Path, options: &Options) -> Result<Self, ModelError> {
+        Self::open_sized(path, options, OnCard::default(), None, OpenSize::Kept)
+    }
+
+    fn open_sized(path: &Path, options: &Options, card: OnCard, shape: RunShape<'_>, size: OpenSize) -> Result<Self, ModelError> {
         let environment = library::environment()?;
         let bytes = match std::fs::metadata(path) {
             Ok(file) if file.is_file() => file.len(),
@@ -216,9 +234,9 @@ impl Model {
         let device =
             if options.device == Device::Auto && !ep::CUDA::is_available().unwrap_or(false) { Device::Cpu } else { options.device };
         let load_failed = |reason: String| ModelError::Load { path: path.to_owned(), bytes, reason };
-        let attempt = |device: Device| -> Result<Session, ModelError> {
+        let attempt = |device: Device, sizes: &[(String, i64)]| -> Result<Session, ModelError> {
             let builder = Session::builder(environment).map_err(|e| load_failed(e.to_string()))?;
-            let builder = configure(builder, options).map_err(|e| load_failed(e.to_string()))?;
+            let builder = configure(builder, options, size, sizes).map_err(|e| load_failed(e.to_string()))?;
             let no_device = |reason: String| ModelError::Device { path: path.to_owned(), device: options.device, reason };
             let providers = provider::of(device, options, card, shape).map_err(no_device)?;
             let mut builder = if providers.is_empty() {
@@ -230,18 +248,23 @@ impl Model {
             builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
         };
         let waiting = if device == Device::Cpu { None } else { sleeping_context(options.gpu) };
-        let (session, device) = match device {
+        let (mut session, device) = match device {
             // A session opens without cuDNN, and its first run fails.
-            Device::Auto => match library::cudnn().map_err(load_failed).and_then(|()| attempt(Device::Cuda)) {
+            Device::Auto => match library::cudnn().map_err(load_failed).and_then(|()| attempt(Device::Cuda, &[])) {
                 Ok(session) => (session, Device::Cuda),
                 Err(error) => {
                     tracing::warn!(%error, "no GPU for the model, the CPU is used");
-                    (attempt(Device::Cpu)?, Device::Cpu)
+                    (attempt(Device::Cpu, &[])?, Device::Cpu)
                 }
             },
-            device => (attempt(device)?, device),
+            device => (attempt(device, &[])?, device),
         };
         let info = describe(&session, path, device)?;
+        let sizes = if size == OpenSize::Fixed { open_sizes(&session, &info.image) } else { Vec::new() };
+        if !sizes.is_empty() {
+            drop(session);
+            session = attempt(device, &sizes)?;
+        }
         Ok(Self { session, info, gpu: options.gpu, _waiting: waiting })
     }
 
@@ -271,7 +294,16 @@ impl Model {
     /// # Errors
     /// [`ModelError::Picture`] if `bytes` is no such tensor, [`ModelError::Run`] if ONNX Runtime fails.
     pub fn run<R>(&mut self, bytes: &[u8], n: usize, read: impl FnOnce(&[OutputView<'_>]) -> R) -> Result<R, ModelError> {
-        let dims = self.info.image.dims(n);
+        self.run_shaped(bytes, self.info.image.dims(n), read)
+    }
+
+    /// [`Model::run`] for an input of that shape.
+    pub(crate) fn run_shaped<R>(
+        &mut self,
+        bytes: &[u8],
+        dims: [usize; 4],
+        read: impl FnOnce(&[OutputView<'_>]) -> R,
+    ) -> Result<R, ModelError> {
         let element = self.info.element;
         let wanted = dims.iter().product::<usize>() * element.size();
         if bytes.len() != wanted || bytes.as_ptr().align_offset(element.size()) != 0 {
@@ -309,8 +341,18 @@ fn view(value: &DynValue) -> ort::Result<OutputView<'_>> {
 }
 
 #[allow(clippy::result_large_err, reason = "ort's own error type, once per model")]
-fn configure(builder: SessionBuilder, options: &Options) -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
+fn configure(
+    mut builder: SessionBuilder,
+    options: &Options,
+    size: OpenSize,
+    sizes: &[(String, i64)],
+) -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
+    for (name, size) in sizes {
+        builder = builder.with_dimension_override(name, *size)?;
+    }
     builder
+        // It keeps a plan of memory for every shape that it has met.
+        .with_memory_pattern(size == OpenSize::Fixed)?
         .with_intra_threads(options.threads.max(1))?
         .with_inter_threads(1)?
         .with_parallel_execution(false)?
@@ -357,6 +399,20 @@ fn describe(session: &Session, path: &Path, device: Device) -> Result<ModelInfo,
         return Err(refused());
     }
     Ok(ModelInfo { path: path.to_owned(), metadata, sidecar, input, element, image, outputs, device })
+}
+
+/// Names of an open height and width, and their sizes; none where the model fixes them, gives them no names, or gives one name to axes of two sizes.
+fn open_sizes(session: &Session, image: &ImageInput) -> Vec<(String, i64)> {
+    let Some(ValueType::Tensor { shape, dimension_symbols, .. }) = session.inputs().first().map(Outlet::dtype) else { return Vec::new() };
+    let open = |axis: &usize| shape.get(*axis).is_some_and(|size| *size < 0);
+    let named = |axis: usize| Some((dimension_symbols.get(axis)?.clone(), image.dims(1)[axis] as i64));
+    let channels = if image.order == ImageOrder::Nchw { 1 } else { 3 };
+    let sizes: Vec<(String, i64)> = (1..4).filter(|axis| *axis != channels).filter(open).filter_map(named).collect();
+    let is_clear = |(name, size): &(String, i64)| {
+        let of_batch = open(&0) && dimension_symbols.first() == Some(name);
+        !name.is_empty() && !of_batch && sizes.iter().all(|(other, of_other)| other != name || of_other == size)
+    };
+    if sizes.iter().all(is_clear) { sizes } else { Vec::new() }
 }
 
 /// Order of the axes, channels, and batch, height and width: by where the 1 or 3 of the channels stands.
