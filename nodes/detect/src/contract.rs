@@ -50,6 +50,15 @@ pub const CONTRACT: Contract = Contract {
                 int_param("max_wait_ms", "ms", 0, 1000, 5, "live mode on a GPU: longest wait for a batch to fill").live(),
                 int_param("max_waiting", "frames", 1, 16, 3, "live mode: most frames of a camera that wait; the oldest beyond them is left out").live(),
                 int_param(
+                    "look_every_ms",
+                    "ms",
+                    0,
+                    10_000,
+                    200,
+                    "live mode on the CPU, where frames are left out: longest time between two looks at a camera's whole picture; in between only the plates that move are looked for near where they were; 0: never",
+                )
+                .live(),
+                int_param(
                     "still_frames",
                     "frames",
                     0,

@@ -2,7 +2,7 @@
 
 use crate::{MOST_HELD, Params};
 use gantry_frames::{Acquired, Memory};
-use gantry_inference::{Detector, Device, DeviceDetector, ModelError, Options, RawDetection, Selection, default_engine_cache};
+use gantry_inference::{Detector, Device, DeviceDetector, ModelError, Options, RawDetection, Selection, Windows, default_engine_cache};
 use gantry_kernels::{KernelError, Kernels, LoadOptions};
 use gantry_node::Fault;
 use std::path::{Path, PathBuf};
@@ -22,16 +22,8 @@ impl Engine {
     /// # Errors
     /// No card or no kernels where `memory` is `cuda`; a model that does not load.
     pub fn open(params: &Params, memory: &Memory) -> Result<Self, Fault> {
-        let device = params.device.parse::<Device>()?;
-        let mut options = Options {
-            device,
-            threads: params.threads,
-            fp16: params.fp16,
-            engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
-            cuda_graph: params.cuda_graph,
-            gpu_batch: params.max_batch,
-            ..Options::default()
-        };
+        let mut options = options(params)?;
+        let device = options.device;
         let path = Path::new(&params.model);
         if params.memory == "host" {
             return Detector::open(path, &options).map(|detector| Self::Host(Box::new(detector))).map_err(|e| model_fault(&e));
@@ -52,6 +44,23 @@ impl Engine {
         let kernels = Kernels::load(card, &LoadOptions::from_env()).map_err(|e| wanted(kernel_fault(&e)))?;
         let detector = DeviceDetector::open(path, &options, &kernels).map_err(|e| wanted(model_fault(&e)))?;
         Ok(Self::Card(Box::new(detector)))
+    }
+
+    /// The model for parts of pictures, if it takes them and runs on the CPU.
+    ///
+    /// # Errors
+    /// A model that says that it takes them, and does not run.
+    pub fn windows(&self, params: &Params) -> Result<Option<Windows>, Fault> {
+        match self {
+            Self::Host(detector) => Windows::open(Path::new(&params.model), detector, &options(params)?).map_err(|e| model_fault(&e)),
+            Self::Card(_) => Ok(None),
+        }
+    }
+
+    /// Whether each frame is a run of its own, read where it lies in host memory.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        matches!(self, Self::Host(detector) if detector.batch() == 1)
     }
 
     /// What the model says about itself.
@@ -145,6 +154,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn options(params: &Params) -> Result<Options, Fault> {
+    Ok(Options {
+        device: params.device.parse::<Device>()?,
+        threads: params.threads,
+        fp16: params.fp16,
+        engine_cache: params.engine_cache.as_ref().map(PathBuf::from).or_else(default_engine_cache),
+        cuda_graph: params.cuda_graph,
+        gpu_batch: params.max_batch,
+        ..Options::default()
+    })
 }
 
 pub(crate) fn model_fault(error: &ModelError) -> Fault {

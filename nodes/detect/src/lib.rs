@@ -7,13 +7,16 @@
 //!
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
-//! frames beside it; live, no more are answered in one message than take 10 ms, because the first waits for the last. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
+//! frames beside it; live, an answer goes out after 10 ms, because the first frame in it waits for the last. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
 //! camera wait, and one where frames are left out for longer than a second; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
 //! slow one is not starved by fast ones. A run on a GPU starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
 //! Live, on the CPU, the node is 5 levels nicer than the others, so that what there is no time for is left out here and nowhere else.
 //!
 //! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
 //! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. u8 frames in host memory only.
+//!
+//! **Glances.** Live, on the CPU, with a model that takes pictures of any size: where there is no time for every frame, the whole picture is looked at every
+//! `look_every_ms` at least, and the frames in between only around the plates that move (`glances` in the statistics), which takes a tenth of the time. [`glance`] says how.
 //!
 //! **Memory.** With `MEMORY: cuda` the frames lie on the card, where `resize` with the same parameter puts them, and only candidate boxes come to
 //! the host. Up to 8 frames are one run then.
@@ -33,12 +36,15 @@
 
 mod contract;
 mod engine;
+pub mod glance;
 mod params;
 mod place;
+mod prompt;
 pub mod still;
 mod waiting;
 
 pub use contract::CONTRACT;
+pub use glance::{Glances, Plan};
 pub use params::Params;
 pub use place::{detections, in_source};
 pub use still::{Green, Stillness};
@@ -47,16 +53,13 @@ pub use waiting::Waiting;
 use engine::Engine;
 use gantry_contract::Contract;
 use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Memory, Mode, StopFlag};
-use gantry_inference::{ElementType, Selection};
+use gantry_inference::{ElementType, Selection, Windows};
 use gantry_messages::{DetectionsRow, FrameRow, Kind};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use std::time::{Duration, Instant};
 
 /// Frames that the harness lets a reader hold at once.
 const MOST_HELD: usize = 8;
-/// Live, on the CPU: as many frames are answered in one message as take so long, because the first of them waits for the last.
-const PROMPT: Duration = Duration::from_millis(10);
-
 /// The node.
 pub struct Detect {
     params: Params,
@@ -68,8 +71,10 @@ pub struct Detect {
     stop: StopFlag,
     waiting: Waiting,
     still: Option<Stillness>,
-    /// What a frame of the last message took.
-    per_frame: Duration,
+    /// Live, for models that take parts of pictures.
+    glances: Option<(Windows, Glances)>,
+    /// What the last look at a whole picture took.
+    look_took: Duration,
 }
 
 impl Stage for Detect {
@@ -97,6 +102,7 @@ impl Stage for Detect {
         // A batch on a card holds all of its frames; else one after the other is read.
         let held = if memory.context().is_some() { engine.together() as u32 } else { 1 };
         let client = context.client_on(held, &memory)?;
+        let glances = if context.mode == Mode::Live { glances(&engine, &params) } else { None };
         let green = Green::of(dims).filter(|_| element == ElementType::U8 && memory.context().is_none());
         Ok(Self {
             still: green.map(|green| params.stillness(green)),
@@ -108,14 +114,15 @@ impl Stage for Detect {
             mode: context.mode,
             stop: context.stop.clone(),
             waiting: Waiting::default(),
-            per_frame: Duration::ZERO,
+            glances,
+            look_took: Duration::ZERO,
         })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         for row in input.rows::<FrameRow>()? {
             match self.mode {
-                Mode::Live => out.count("superseded", self.waiting.push_newest(row, self.params.max_waiting, Instant::now())),
+                Mode::Live => self.take_note(row, out),
                 Mode::Lossless => self.waiting.push(row, Instant::now()),
             }
         }
@@ -133,7 +140,11 @@ impl Stage for Detect {
             None => Ok(Work::Idle),
             Some(left) if !left.is_zero() => Ok(Work::After(left)),
             Some(_) => {
-                self.detect_waiting(out)?;
+                if self.mode == Mode::Live && self.engine.is_single() {
+                    self.detect_promptly(out)?;
+                } else {
+                    self.detect_waiting(out)?;
+                }
                 Ok(Work::Again)
             }
         }
@@ -143,6 +154,9 @@ impl Stage for Detect {
         self.selection = params.selection(&self.kinds);
         if let Some(still) = &mut self.still {
             still.set(params.motion_level, params.still_frames);
+        }
+        if let Some((_, glances)) = &mut self.glances {
+            glances.set(Duration::from_millis(params.look_every_ms));
         }
         self.params = params;
         Ok(())
@@ -158,18 +172,23 @@ impl Stage for Detect {
 }
 
 impl Detect {
-    /// Frames that are answered in one message.
-    fn together(&self) -> usize {
-        if self.mode == Mode::Lossless || self.engine.batch() > 1 || self.per_frame.is_zero() {
-            return self.params.max_batch;
+    /// Live: a frame waits from now on. What is left out for it, or was on its way here, is counted.
+    fn take_note(&mut self, row: FrameRow, out: &mut Outputs) {
+        let now = Instant::now();
+        if let Some((_, glances)) = &mut self.glances {
+            glances.came(&row.source, row.frame, now);
         }
-        ((PROMPT.as_nanos() / self.per_frame.as_nanos()) as usize).clamp(1, self.params.max_batch)
+        let left_out = self.waiting.push_newest(row, self.params.max_waiting, now);
+        if let Some((_, glances)) = self.glances.as_mut().filter(|_| left_out > 0) {
+            glances.left_out(now);
+        }
+        out.count("superseded", left_out);
     }
 
     /// Detects in the frames that wait, `max_batch` at most, sends their rows in one message, then acknowledges the frames.
     fn detect_waiting(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         let _edge = gantry_copies::edge("frames");
-        let frames = self.waiting.take(self.together());
+        let frames = self.waiting.take(self.params.max_batch);
         let mut rows = Vec::with_capacity(frames.len());
         let mut waiting: Vec<(usize, &FrameRow, Option<Acquired>)> = Vec::new();
         let mut still_frames = 0;
@@ -198,7 +217,6 @@ impl Detect {
             }
         }
         self.run(&mut waiting, &mut rows)?;
-        self.per_frame = started.elapsed() / frames.len().max(1) as u32;
         out.count("busy_us", started.elapsed().as_micros() as u64);
         out.count("still", still_frames);
         out.count("boxes", rows.iter().map(|row| row.detections.len() as u64).sum());
@@ -220,10 +238,13 @@ impl Detect {
             pictures.push(acquired);
         }
         let classes = self.engine.described().classes().to_vec();
-        let kinds = &self.kinds;
+        let (kinds, glances) = (&self.kinds, &mut self.glances);
         self.engine.detect(&pictures, &self.selection, |index, found| {
             let (row, frame) = places[index];
             rows[row].detections = detections(found, frame, &classes, kinds);
+            if let Some((_, glances)) = glances {
+                glances.looked(&frame.source, frame.pts_ns, found);
+            }
         })?;
         self.engine.give_back(pictures)?;
         if let Some(still) = &mut self.still {
@@ -272,6 +293,20 @@ impl Detect {
         let what = format!("{}: a frame of {found}, model `{}` takes {element} {dims:?}", place_of(frame), self.params.model);
         let hint = format!("set WIDTH: {}, HEIGHT: {}, DTYPE: {element}, LAYOUT: {order} at the `resize` nodes", image.width, image.height);
         Err(Fault::new(what).hint(hint))
+    }
+}
+
+/// What looks at parts of pictures, where the model can.
+fn glances(engine: &Engine, params: &Params) -> Option<(Windows, Glances)> {
+    match engine.windows(params) {
+        Ok(windows) => windows.map(|windows| {
+            let glances = Glances::new(windows.picture_px(), windows.step(), Duration::from_millis(params.look_every_ms));
+            (windows, glances)
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "the model does not run on parts of pictures, so that every frame is looked at whole or not at all");
+            None
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Params {
     pub max_batch: usize,
     pub max_wait_ms: u64,
     pub max_waiting: usize,
+    pub look_every_ms: u64,
     pub still_frames: u32,
     pub motion_level: f64,
     pub threads: usize,

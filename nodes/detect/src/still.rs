@@ -7,7 +7,7 @@
 //!
 //! What is repeated depends on the camera's own frames in their order and on nothing else, so that lossless runs stay repeatable.
 
-use gantry_messages::{Detection, FrameRow};
+use gantry_messages::{BoxXyxy, Detection, FrameRow};
 use std::collections::BTreeMap;
 
 /// Side of a block in px.
@@ -66,6 +66,11 @@ impl Green {
     }
 }
 
+/// Whether that block's mean level differs by `level`.
+fn has_moved(green: &Green, level: f64, block: usize, now: u32, then: u32) -> bool {
+    f64::from(now.abs_diff(then)) >= level * green.samples(block) as f64
+}
+
 /// What is remembered of the cameras.
 #[derive(Clone, Debug)]
 pub struct Stillness {
@@ -100,27 +105,61 @@ impl Stillness {
 
     /// The boxes of a frame on which nothing moved; `None` if the model has to run. It is told by [`Stillness::keep`] what it finds.
     pub fn repeat(&mut self, frame: &FrameRow, picture: &[u8]) -> Option<&[Detection]> {
+        if self.compare(frame, picture) {
+            return self.found(&frame.source);
+        }
+        self.whole(frame);
+        None
+    }
+
+    /// Whether a frame is still. It is compared and not remembered, so that what follows is compared with the same frame as it.
+    pub fn compare(&mut self, frame: &FrameRow, picture: &[u8]) -> bool {
         if self.most == 0 {
-            return None;
+            return false;
         }
         if !self.cameras.contains_key(&frame.source) {
             self.cameras.insert(frame.source.clone(), Seen::default());
         }
-        let seen = self.cameras.get_mut(&frame.source)?;
+        let Some(seen) = self.cameras.get_mut(&frame.source) else { return false };
         self.green.sums(picture, &mut self.sums);
         let source_px = (frame.source_width, frame.source_height);
-        let moved = |i: usize, now: u32, then: u32| f64::from(now.abs_diff(then)) >= self.level * self.green.samples(i) as f64;
-        let still = seen.found.is_some()
-            && seen.repeated < self.most
-            && seen.source_px == source_px
-            && !self.sums.iter().zip(&seen.reference).enumerate().any(|(i, (&now, &then))| moved(i, now, then));
-        if still {
-            seen.repeated += 1;
-            return seen.found.as_deref();
+        let is_known = seen.found.is_some() && seen.repeated < self.most && seen.source_px == source_px;
+        let (green, level) = (self.green, self.level);
+        let is_still =
+            is_known && !self.sums.iter().zip(&seen.reference).enumerate().any(|(i, (&now, &then))| has_moved(&green, level, i, now, then));
+        seen.repeated += u32::from(is_still);
+        is_still
+    }
+
+    /// What the model found in the camera's frame on which it ran last.
+    #[must_use]
+    pub fn found(&self, source: &str) -> Option<&[Detection]> {
+        self.cameras.get(source)?.found.as_deref()
+    }
+
+    /// The model runs on the whole frame that was compared last: those that follow are compared with it.
+    pub fn whole(&mut self, frame: &FrameRow) {
+        if let Some(seen) = self.cameras.get_mut(&frame.source).filter(|_| self.most > 0) {
+            std::mem::swap(&mut seen.reference, &mut self.sums);
+            (seen.source_px, seen.found, seen.repeated) = ((frame.source_width, frame.source_height), None, 0);
         }
-        std::mem::swap(&mut seen.reference, &mut self.sums);
-        (seen.source_px, seen.found, seen.repeated) = (source_px, None, 0);
-        None
+    }
+
+    /// Whether something moved in a part of the frame that was compared last, which is this camera's; a box in px of the picture.
+    #[must_use]
+    pub fn is_moving(&self, source: &str, part: &BoxXyxy) -> bool {
+        let Some(seen) = self.cameras.get(source).filter(|seen| self.most > 0 && seen.reference.len() == self.sums.len()) else {
+            return true;
+        };
+        let columns = self.green.width.div_ceil(BLOCK);
+        let rows = self.green.height.div_ceil(BLOCK);
+        let blocks =
+            |from: f32, to: f32, most: usize| (from.max(0.0) as usize / BLOCK).min(most)..(to.max(0.0) as usize / BLOCK + 1).min(most);
+        blocks(part.y0, part.y1, rows).any(|row| {
+            blocks(part.x0, part.x1, columns)
+                .map(|column| row * columns + column)
+                .any(|i| has_moved(&self.green, self.level, i, self.sums[i], seen.reference[i]))
+        })
     }
 
     /// What the model found in the frame for which [`Stillness::repeat`] had nothing.

@@ -22,10 +22,14 @@ struct Bench {
 impl Bench {
     /// A pool of 64x32 frames that node `detect` reads.
     fn new(name: &str, mode: Mode) -> Self {
+        Self::sized(name, mode, 32 * 64 * 3 * 4)
+    }
+
+    fn sized(name: &str, mode: Mode, bytes: u64) -> Self {
         let dir = std::env::temp_dir().join(format!("gantry-detect-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let context = Context::for_test("resize", mode, &dir).with_consumer("frames", "detect");
-        let pool = context.pool("frames", 40, 32 * 64 * 3 * 4).unwrap();
+        let pool = context.pool("frames", 40, bytes).unwrap();
         Self { dir, pool, mode }
     }
 
@@ -258,4 +262,68 @@ fn a_missing_and_a_corrupt_model_are_refused_at_the_start_with_a_hint() {
         let fault = Detect::open(params(model, &[]), &context).err().unwrap_or_else(|| panic!("{model} was taken"));
         assert!(fault.to_string().contains(model) && fault.hint_text().is_some(), "{fault}");
     }
+}
+
+/// Frames of 256x128 px, all of `level` but for a patch of 32x32 px in the corner, of a camera that sends 30 a second.
+fn patched(bench: &Bench, frame: u64, level: u8, patch: u8) -> FrameRow {
+    let layout = Layout::tensor(DType::U8, &[1, 3, 128, 256]).unwrap();
+    let mut slot = bench.pool.try_begin_write().unwrap().expect("a free slot");
+    slot.bytes_mut().fill(level);
+    for row in slot.bytes_mut()[..3 * 128 * 256].chunks_exact_mut(256).enumerate().filter(|(y, _)| y % 128 < 32).map(|(_, row)| row) {
+        row[..32].fill(patch);
+    }
+    let pts_ns = frame as i64 * 33_000_000;
+    let meta = FrameMeta { source: SourceName::new("a").unwrap(), frame, pts_ns, captured_ns: 7, ..FrameMeta::default() };
+    FrameRow {
+        source: "a".into(),
+        frame,
+        pts_ns,
+        captured_ns: 7,
+        width: 256,
+        height: 128,
+        format: "TNSR".into(),
+        source_width: 256,
+        source_height: 128,
+        scale_x: 1.0,
+        scale_y: 1.0,
+        handle: *slot.fill(layout).unwrap().publish(&meta).handle.as_bytes(),
+        ..FrameRow::default()
+    }
+}
+
+#[test]
+fn live_where_frames_are_left_out_the_plates_that_move_are_looked_at_alone() {
+    let bench = Bench::sized("glances", Mode::Live, 3 * 128 * 256);
+    let detected = |set: &[(&str, &str)], frames: &[(u64, u8)]| {
+        let mut node = bench.node(params("yolo_any_size.onnx", set));
+        let mut out = Outputs::collector();
+        for (number, patch) in frames {
+            feed(&mut node, &mut out, &[patched(&bench, *number, 230, *patch)]);
+            until_idle(&mut node, &mut out);
+        }
+        (out.taken::<DetectionsRow>("detections"), out.counted("glances"))
+    };
+    // Frames 1 and 2 were left out. From then on the patch is seen alone, where the toy's sure plate lies; frame 9 is due to be looked at whole.
+    let frames = [(0, 230), (3, 240), (4, 250), (5, 255), (9, 245)];
+    let (rows, glances) = detected(&[], &frames);
+    assert_eq!((rows.len(), glances), (5, 3));
+    let sure = |row: &DetectionsRow| {
+        let of_kind = |kind: u8| row.detections.iter().filter(move |one| one.kind == kind).collect::<Vec<_>>();
+        (of_kind(1)[0].clone(), of_kind(0).len(), of_kind(1).len())
+    };
+    let confidences: Vec<f32> = rows.iter().map(|row| (sure(row).0.confidence * 255.0 / 0.85).round()).collect();
+    // Scores of this toy follow the level of what it sees: the window is 64x32 px, half of it the patch.
+    assert_eq!(confidences, [230.0, 235.0, 240.0, 243.0, 230.0]);
+    // The vehicle goes with its plate; the unsure plate beside the patch did not move.
+    for row in &rows {
+        let (plate, vehicles, plates) = sure(row);
+        assert_eq!((plate.bbox_in_source, vehicles, plates), (BoxXyxy::new(16.0, 14.0, 24.0, 18.0), 1, 2), "frame {}", row.frame);
+    }
+    // The same where glances are not wanted, and where the model takes pictures of one size.
+    let (whole, none) = detected(&[("LOOK_EVERY_MS", "0")], &frames);
+    assert_eq!((whole.len(), none), (5, 0));
+    assert_eq!(
+        rows.iter().map(|row| row.detections.len()).collect::<Vec<_>>(),
+        whole.iter().map(|row| row.detections.len()).collect::<Vec<_>>()
+    );
 }
