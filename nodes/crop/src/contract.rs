@@ -34,7 +34,7 @@ const PARAMS: &[Param] = &[
     int_param("max_height_px", "px", 8, 1024, 160, "a higher crop is scaled down to this"),
     bool_param("rectify", true, "level the lines of a slanted plate where the slope is clear").live(),
     int_param("jpeg_quality", "", 1, 100, 85, "quality of the evidence picture").live(),
-    int_param("overview_px", "px", 0, 3840, 0, "width of a picture of the whole frame beside the evidence; 0: none is made").live(),
+    int_param("overview_px", "px", 0, 3840, 0, "width of a picture of the whole frame beside the evidence, from the second crop of a track on; 0: none is made").live(),
     choice_param(
         "memory",
         MEMORY,

@@ -44,6 +44,18 @@ struct Seen {
     tallest_px: f32,
     /// Legibility and width in px of what was evidence so far, the most of each.
     evidence: Option<(f32, f32)>,
+    has_overview: bool,
+}
+
+/// What is kept of a crop for people to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// The crop: the evidence.
+    Crop,
+    /// The crop and the frame that it is from: an overview.
+    CropAndFrame,
 }
 
 impl Gate {
@@ -84,19 +96,21 @@ impl Gate {
         Some(plate)
     }
 
-    /// Whether a crop of that legibility and plate width is the track's first, its most legible so far by 5 %, or of a plate wider by
-    /// a quarter; takes note of it.
-    pub fn is_evidence(&mut self, track_id: u64, legibility: f32, width_px: f32) -> bool {
+    /// What is kept of a crop that was admitted: the crop if it is the track's first, its most legible so far by 5 %, or of a plate wider by a quarter.
+    ///
+    /// `overviews`: also the frame, but for the first crop: of one read alone there is no reading, and the tracks that end with it are many. So the second
+    /// crop is kept in any case.
+    pub fn shown(&mut self, track_id: u64, legibility: f32, width_px: f32, overviews: bool) -> Shown {
         let seen = self.tracks.entry(track_id).or_default();
-        let Some((clearest, widest)) = seen.evidence else {
-            seen.evidence = Some((legibility, width_px));
-            return true;
-        };
-        let better = legibility > clearest * MORE_LEGIBLE || width_px > widest * WIDER;
-        if better {
-            seen.evidence = Some((clearest.max(legibility), widest.max(width_px)));
+        let (clearest, widest) = seen.evidence.unwrap_or_default();
+        let is_better = seen.evidence.is_none() || legibility > clearest * MORE_LEGIBLE || width_px > widest * WIDER;
+        let has_frame = overviews && seen.crops > 1;
+        if !is_better && (!has_frame || seen.has_overview) {
+            return Shown::Nothing;
         }
-        better
+        seen.evidence = Some((clearest.max(legibility), widest.max(width_px)));
+        seen.has_overview |= has_frame;
+        if has_frame { Shown::CropAndFrame } else { Shown::Crop }
     }
 
     /// Forgets a track that is over.
@@ -171,19 +185,32 @@ mod tests {
         assert!(gate.admit(&LIMITS, 25, &track(9, 0.9, 10.0)).is_some());
     }
 
+    fn kept(overviews: bool, crops: &[(f32, f32)]) -> Vec<Shown> {
+        let (mut gate, limits) = (Gate::default(), Limits { max_crops_per_track: 100, ..LIMITS });
+        let crops = crops.iter().enumerate().map(|(i, (legibility, width))| {
+            assert!(gate.admit(&limits, 10 + 2 * i as u64, &track(9, 0.9, 30.0)).is_some());
+            gate.shown(1, *legibility, *width, overviews)
+        });
+        crops.collect()
+    }
+
+    use Shown::{Crop, CropAndFrame, Nothing};
+
     #[test]
     fn the_first_crop_is_evidence_and_then_only_one_that_is_five_percent_better() {
-        let mut gate = Gate::default();
-        let kept: Vec<bool> = [0.30, 0.31, 0.32, 0.2, 0.33, 0.35].map(|l| gate.is_evidence(1, l, 100.0)).into();
-        assert_eq!(kept, [true, false, true, false, false, true]);
-        let mut gate = Gate::default();
-        assert!(gate.is_evidence(1, 0.0, 40.0));
+        let of = [0.30, 0.31, 0.32, 0.2, 0.33, 0.35].map(|legibility| (legibility, 100.0));
+        assert_eq!(kept(false, &of), [Crop, Nothing, Crop, Nothing, Nothing, Crop]);
+        assert_eq!(kept(false, &[(0.0, 40.0)]), [Crop]);
     }
 
     #[test]
     fn a_plate_that_came_in_cut_off_gets_evidence_again_when_it_is_whole() {
-        let mut gate = Gate::default();
-        let kept: Vec<bool> = [(0.5, 40.0), (0.3, 60.0), (0.3, 70.0), (0.3, 136.0)].map(|(l, w)| gate.is_evidence(1, l, w)).into();
-        assert_eq!(kept, [true, true, false, true]);
+        assert_eq!(kept(false, &[(0.5, 40.0), (0.3, 60.0), (0.3, 70.0), (0.3, 136.0)]), [Crop, Crop, Nothing, Crop]);
+    }
+
+    #[test]
+    fn the_frame_is_kept_from_the_second_crop_on() {
+        assert_eq!(kept(true, &[(0.5, 40.0)]), [Crop]);
+        assert_eq!(kept(true, &[0.5, 0.3, 0.3, 0.6].map(|legibility| (legibility, 40.0))), [Crop, CropAndFrame, Nothing, CropAndFrame]);
     }
 }

@@ -42,7 +42,7 @@ use gantry_images::{Transform, Yuv};
 use gantry_kernels::DeviceFrame;
 use gantry_messages::{BoxXyxy, CropsRow, FrameRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
-use gate::{Gate, Limits};
+use gate::{Gate, Limits, Shown};
 use geometry::{MAX_ASPECT, Sizes};
 use pairing::{Next, Pairing};
 use serde::Deserialize;
@@ -292,19 +292,21 @@ impl Crop {
         }
         let cuts = self.cut(&picture, &plates, &mut slots)?;
         let gate = &mut self.cameras.entry(tracks.source.clone()).or_default().gate;
-        let shown: Vec<bool> = wanted
+        let with_overviews = self.params.overview_px > 0;
+        let shown: Vec<Shown> = wanted
             .iter()
             .zip(&cuts)
-            .map(|((track, plate), (_, legibility))| gate.is_evidence(track.track_id, *legibility, plate.width()))
+            .map(|((track, plate), (_, legibility))| gate.shown(track.track_id, *legibility, plate.width(), with_overviews))
             .collect();
         // One for all plates of the frame.
-        let overview = if shown.contains(&true) { self.overview(&picture)? } else { Vec::new() };
+        let overview = if shown.contains(&Shown::CropAndFrame) { self.overview(&picture)? } else { Vec::new() };
+        out.count("overviews", u64::from(!overview.is_empty()));
         match &self.on_card {
             Some(card) => card.give_back(picture)?,
             None => drop(picture),
         }
-        for ((((track, plate), mut slot), (plan, legibility)), is_evidence) in wanted.into_iter().zip(slots).zip(cuts).zip(shown) {
-            let evidence = if is_evidence {
+        for ((((track, plate), mut slot), (plan, legibility)), shown) in wanted.into_iter().zip(slots).zip(cuts).zip(shown) {
+            let evidence = if shown != Shown::Nothing {
                 let stride = plan.stride()?;
                 let pixels: &[u8] = match &mut self.on_card {
                     Some(card) => card.fetch(&plan, &mut slot)?,
@@ -328,7 +330,7 @@ impl Crop {
                 height: plan.height as u32,
                 variants: vec!["original".to_owned()],
                 evidence,
-                overview: if is_evidence { overview.clone() } else { Vec::new() },
+                overview: if shown == Shown::CropAndFrame { overview.clone() } else { Vec::new() },
                 handle: *published.handle.as_bytes(),
             });
         }

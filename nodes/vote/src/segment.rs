@@ -141,7 +141,11 @@ impl Segment {
         // The most legible picture among the frames that say the text, or nearly so.
         let near = |f: &&FrameReads| crate::alignment::edit_distance(&f.text, &self.consensus.text) <= 2;
         let with_picture = || self.frames.iter().filter(|f| !f.evidence.is_empty());
-        let clearest = |a: &'_ FrameReads, b: &'_ FrameReads| a.legibility.total_cmp(&b.legibility).then(b.frame.cmp(&a.frame));
+        // One that shows the whole frame, too, where there is one.
+        let clearest = |a: &'_ FrameReads, b: &'_ FrameReads| {
+            let with_overview = (!a.overview.is_empty()).cmp(&!b.overview.is_empty());
+            with_overview.then(a.legibility.total_cmp(&b.legibility)).then(b.frame.cmp(&a.frame))
+        };
         let shown = with_picture()
             .filter(near)
             .max_by(|a, b| clearest(a, b))

@@ -204,7 +204,8 @@ fn crops_scores_evidence_and_texts_are_those_of_the_host_and_no_frame_leaves_the
     let host = made(false, "host", "cpu");
     assert!(
         host.cut.iter().all(|row| row.crops.len() == plates(0).len())
-            && host.cut[0].crops.iter().all(|crop| !crop.evidence.is_empty() && !crop.overview.is_empty())
+            && host.cut[0].crops.iter().all(|crop| !crop.evidence.is_empty())
+            && host.cut[1].crops.iter().all(|crop| !crop.evidence.is_empty() && !crop.overview.is_empty())
     );
     assert!(host.texts.iter().flat_map(|row| &row.texts).all(|text| text.reads.len() == 6));
     assert_same(&made(true, "cuda", "cpu"), &host, "frames of the card");

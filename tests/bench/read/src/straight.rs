@@ -8,7 +8,8 @@ use gantry_inference::{Detector, Device, Options, Reader, Selection};
 use gantry_media::{DecoderOptions, FrameReader};
 use gantry_messages::{BoxXyxy, CropText, DetectionsRow, FrameRow, Kind, Track, TracksRow, VariantRead};
 use gantry_node::Fault;
-use gantry_node_crop::{cutting::Cutting, gate::Gate};
+use gantry_node_crop::cutting::Cutting;
+use gantry_node_crop::gate::{Gate, Shown};
 use gantry_node_detect::{Green, Stillness};
 use gantry_node_enhance::Turns;
 use gantry_node_store::Record;
@@ -176,7 +177,7 @@ impl<'a> Line<'a> {
         let (w, h) = (plan.width, plan.height);
         self.rgb.resize(w * h * 3, 0);
         let legibility = self.cutting.cut(frame, &plan, &mut self.rgb, w * 3)?;
-        let is_evidence = self.gate.is_evidence(track.track_id, legibility, plate.width());
+        let is_evidence = self.gate.shown(track.track_id, legibility, plate.width(), false) != Shown::Nothing;
         let evidence = if is_evidence { self.cutting.evidence(&plan, &self.rgb, w * 3, p.jpeg_quality)? } else { Vec::new() };
         laps.lap(5);
         let chosen = self.turns.next(&self.camera, number, track.track_id);
