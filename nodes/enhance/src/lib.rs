@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The first `full_crops` crops of a track get every operator; later ones, which hardly differ from them, `operators_per_crop` of
-//! them in turn. In live mode a crop is passed as it is, without variants, where two before it wait for their reader: reads of many frames say more than
-//! variants of few (`without_variants` in the statistics).
+//! them in turn. In live mode crops are passed as they are, without variants, where crops of frames before still wait for their reader, and so is the fourth
+//! plate of a frame, the second where there has been more to read than there is time for: reads of many frames say more than variants of few
+//! (`without_variants` in the statistics).
 //!
 //! With `MEMORY: cuda` the crops of a message lie on the card and are done together there, by kernels that give the bytes of the shipped operators'
 //! libraries with the same options; other operators run on the CPU alone.
@@ -36,12 +37,13 @@ use gantry_frames::{
 };
 use gantry_images::{Rgb, gray_from_rgb};
 use gantry_messages::{Crop, CropsRow};
-use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_node::{Context, Fault, Input, Outputs, Shortage, Stage};
 use gantry_operators::{Instance, Picture, PictureMut};
 use serde::Deserialize;
+use std::time::Instant;
 
 /// Live: with as many crops that no reader has come to, the next has its original alone.
-const MOST_UNREAD: u64 = 2;
+const MOST_UNREAD: u64 = 3;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -74,6 +76,7 @@ pub struct Enhance {
     on_card: Option<OnCard>,
     names: Vec<String>,
     turns: Turns,
+    shortage: Shortage,
     max_crop_pixels: u64,
     most_crops: usize,
     pool: Pool,
@@ -112,6 +115,7 @@ impl Stage for Enhance {
             operators,
             names: p.operators,
             turns,
+            shortage: Shortage::default(),
             max_crop_pixels: p.max_crop_pixels,
             most_crops: p.pool_slots as usize,
             rows: Vec::new(),
@@ -120,6 +124,11 @@ impl Stage for Enhance {
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        let (now, is_behind) = (Instant::now(), self.unread() > 0);
+        if is_behind {
+            self.shortage.met(now);
+        }
+        let most_unread = if self.shortage.lasts(now) { 1 } else { MOST_UNREAD };
         for mut row in input.rows::<CropsRow>()? {
             if row.crops.len() > self.most_crops {
                 return Err(Fault::new(format!(
@@ -142,7 +151,7 @@ impl Stage for Enhance {
             for mut crop in std::mem::take(&mut row.crops) {
                 let Some(slot) = self.slot(out)? else { return Ok(()) };
                 let handle = Handle::from_bytes(crop.handle);
-                let is_plain = self.reader_is_behind();
+                let is_plain = is_behind || self.unread() >= most_unread;
                 match self.enhance(&row, &mut crop, slot, is_plain) {
                     Ok(true) => {
                         kept.push(crop);
@@ -173,9 +182,9 @@ impl Stage for Enhance {
 }
 
 impl Enhance {
-    /// Whether its reader has enough to do with what it has.
-    fn reader_is_behind(&self) -> bool {
-        self.mode == Mode::Live && self.pool.unseen().is_some_and(|unread| unread >= MOST_UNREAD)
+    /// Live: crops that no reader has come to yet.
+    fn unread(&self) -> u64 {
+        if self.mode == Mode::Live { self.pool.unseen().unwrap_or(0) } else { 0 }
     }
 
     /// Fills `slot` with the variants of `crop`, or its original alone; `false` if the crop was overwritten in live mode.
