@@ -21,17 +21,18 @@ pub fn video(sandbox: &Sandbox, name: &str, source: &str) -> PathBuf {
 /// If FFmpeg fails.
 #[must_use]
 pub fn traffic(sandbox: &Sandbox, name: &str) -> PathBuf {
-    as_a_camera_sends(sandbox, &clip("gate_day.mp4"), 240, name)
+    as_a_camera_sends(sandbox, &clip("gate_day.mp4"), 240, 0.0, name)
 }
 
-/// At least `seconds` of a clip over and over.
+/// At least `seconds` of a clip over and over, each time with so much darkness behind it.
 ///
 /// # Panics
 /// If FFmpeg fails.
 #[must_use]
-pub fn as_a_camera_sends(sandbox: &Sandbox, clip: &Path, seconds: u64, name: &str) -> PathBuf {
+pub fn as_a_camera_sends(sandbox: &Sandbox, clip: &Path, seconds: u64, dark_s: f64, name: &str) -> PathBuf {
     let (once, long) = (sandbox.path(format!("once-{name}")), sandbox.path(name));
-    ffmpeg(&[], clip, "-c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0", &once);
+    let dark = format!("-vf tpad=stop_duration={dark_s}:color=black");
+    ffmpeg(&[], clip, &format!("{dark} -c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0"), &once);
     let out = Command::new("ffprobe").args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(&once).output();
     let text = String::from_utf8_lossy(&out.expect("ffprobe starts").stdout).trim().to_owned();
     let once_s: f64 = text.parse().unwrap_or_else(|e| panic!("duration `{text}` of {}: {e}", once.display()));

@@ -8,8 +8,8 @@ use std::time::Duration;
 const USAGE: &str = "\
 live [--cameras N] [--seconds 60]: graphs/sites/car_park.yml with N cameras of 1080p30 that play the shipped clips in real time
   Without --cameras: one camera, two, three and so on, until a frame is dropped or a plate is missed.
-  Per number of cameras: frames decoded of those that were due, what was dropped before the detector, on how many the detector's model ran, on how
-  many nothing moved, for how many it had no time, plates read and missed (those that are read without hurry), how old the frame that settled a
+  Per number of cameras: frames decoded of those that were due, what was dropped before the detector, how many the detector's model saw whole or in
+  parts, on how many nothing moved, for how many it had no time, plates read and missed (those that are read without hurry), how old the frame that settled a
   reading was when the reading was sent, and cores.";
 
 /// Numbers behind the options.
@@ -50,12 +50,12 @@ fn main() -> ExitCode {
     };
     let live = Live::prepare(|line| println!("{line}"));
     println!(
-        "\n{:>7} {:>15} {:>7}   {:>23}   {:>12}   {:>15}   {:>9} {:>5}",
+        "\n{:>7} {:>15} {:>7}   {:>31}   {:>12}   {:>15}   {:>9} {:>5}",
         "", "decoded", "dropped", "detector, frames/s", "plates", "settled, ms", "texts, ms", "cores"
     );
     println!(
-        "{:>7} {:>15} {:>7}   {:>7} {:>7} {:>7}   {:>5} {:>6}   {:>7} {:>7}   {:>9} {:>5}",
-        "cameras", "of due", "", "model", "still", "skipped", "read", "missed", "p50", "p95", "p95", ""
+        "{:>7} {:>15} {:>7}   {:>7} {:>7} {:>7} {:>7}   {:>5} {:>6}   {:>7} {:>7}   {:>9} {:>5}",
+        "cameras", "of due", "", "whole", "parts", "still", "skipped", "read", "missed", "p50", "p95", "p95", ""
     );
     let numbers: Vec<usize> = options.cameras.map_or_else(|| (1..=64).collect(), |n| vec![n]);
     let mut held = 0;
@@ -80,11 +80,12 @@ fn print(seen: &LiveSeen) {
     let ms =
         |latency: &gantry_node::Latency, share: f64| latency.quantile_ms(share).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
     println!(
-        "{:>7} {:>15} {:>7}   {:>7} {:>7} {:>7}   {:>5} {:>6}   {:>7} {:>7}   {:>9} {:>5.2}",
+        "{:>7} {:>15} {:>7}   {:>7} {:>7} {:>7} {:>7}   {:>5} {:>6}   {:>7} {:>7}   {:>9} {:>5.2}",
         seen.cameras,
         format!("{}/{}", seen.decoded, seen.due),
         seen.dropped,
         rate(seen.looked_at),
+        rate(seen.glances),
         rate(seen.still),
         rate(seen.skipped),
         seen.passes.read,
