@@ -66,7 +66,7 @@ impl Soak {
         let seconds = (self.warm_up + PATIENCE + self.length).as_secs() + 60;
         let servers = CLIPS.map(|name| {
             say(format!("{seconds} s of {name} are made for the cameras"));
-            Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &clip(name), seconds, 0.0, name)), 0)
+            Server::start(&Stream::h264(&as_a_camera_sends(&sandbox, &[clip(name)], seconds, 0.0, name)), 0)
         });
         let site = Site::start(&sandbox, &road(&sandbox, &servers), &[]);
         let seen = self.watch(&sandbox, &mut say);

@@ -21,25 +21,35 @@ pub fn video(sandbox: &Sandbox, name: &str, source: &str) -> PathBuf {
 /// If FFmpeg fails.
 #[must_use]
 pub fn traffic(sandbox: &Sandbox, name: &str) -> PathBuf {
-    as_a_camera_sends(sandbox, &clip("gate_day.mp4"), 240, 0.0, name)
+    as_a_camera_sends(sandbox, &[clip("gate_day.mp4")], 240, 0.0, name)
 }
 
-/// At least `seconds` of a clip over and over, each time with so much darkness behind it.
+/// At least `seconds` of clips one after the other and over and over, each with so much darkness behind it.
 ///
 /// # Panics
 /// If FFmpeg fails.
 #[must_use]
-pub fn as_a_camera_sends(sandbox: &Sandbox, clip: &Path, seconds: u64, dark_s: f64, name: &str) -> PathBuf {
-    let (once, long) = (sandbox.path(format!("once-{name}")), sandbox.path(name));
-    let dark = format!("-vf tpad=stop_duration={dark_s}:color=black");
-    ffmpeg(&[], clip, &format!("{dark} -c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0"), &once);
-    let out = Command::new("ffprobe").args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(&once).output();
-    let text = String::from_utf8_lossy(&out.expect("ffprobe starts").stdout).trim().to_owned();
-    let once_s: f64 = text.parse().unwrap_or_else(|e| panic!("duration `{text}` of {}: {e}", once.display()));
-    let again = (seconds as f64 / once_s).ceil() as u64;
-    ffmpeg(&["-stream_loop", &again.to_string()], &once, "-c copy", &long);
-    std::fs::remove_file(once).expect("what ffmpeg made");
+pub fn as_a_camera_sends(sandbox: &Sandbox, clips: &[PathBuf], seconds: u64, dark_s: f64, name: &str) -> PathBuf {
+    let (list, long) = (sandbox.path(format!("list-{name}.txt")), sandbox.path(name));
+    let once: Vec<PathBuf> = (0..clips.len()).map(|number| sandbox.path(format!("once-{number}-{name}"))).collect();
+    for (clip, once) in clips.iter().zip(&once) {
+        let dark = format!("-vf tpad=stop_duration={dark_s}:color=black");
+        ffmpeg(&[], clip, &format!("{dark} -c:v libx264 -preset ultrafast -crf 20 -g 30 -bf 0"), once);
+    }
+    let again = (seconds as f64 / once.iter().map(|file| duration_s(file)).sum::<f64>()).ceil() as usize + 1;
+    let lines: String = once.iter().map(|file| format!("file '{}'\n", file.display())).collect();
+    std::fs::write(&list, lines.repeat(again)).expect("the sandbox is writable");
+    ffmpeg(&["-f", "concat", "-safe", "0"], &list, "-c copy", &long);
+    for file in once.iter().chain([&list]) {
+        std::fs::remove_file(file).expect("what was made above");
+    }
     long
+}
+
+fn duration_s(file: &Path) -> f64 {
+    let out = Command::new("ffprobe").args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]).arg(file).output();
+    let text = String::from_utf8_lossy(&out.expect("ffprobe starts").stdout).trim().to_owned();
+    text.parse().unwrap_or_else(|e| panic!("duration `{text}` of {}: {e}", file.display()))
 }
 
 fn ffmpeg(before: &[&str], input: &Path, then: &str, out: &Path) {

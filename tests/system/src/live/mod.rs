@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Clips that the cameras play, in turn; all of 1080p30. In `two_row_day` each plate comes again so soon that it is one pass.
-const CLIPS: [&str; 4] = ["gate_day", "carpark_dusk", "road_day", "road_night"];
+/// Clips that the cameras play, all of 1080p30: each two in turn, so that no plate comes again before its pass is over (`MERGE_MS` of `vote`). In `two_row_day` each does.
+const CLIPS: [[&str; 2]; 4] =
+    [["gate_day", "carpark_dusk"], ["carpark_dusk", "road_day"], ["road_day", "road_night"], ["road_night", "gate_day"]];
 /// Frames per second of each.
 const FPS: f64 = 30.0;
 /// Least length of the files that are played again and again.
-const FILE_S: u64 = 24;
-/// Darkness behind each repetition: longer than a track goes on without a match, or the vehicles at the end of a clip would become those at its beginning.
+const FILE_S: u64 = 40;
+/// Darkness behind each clip: longer than a track goes on without a match, or the vehicles at the end of one would become those at the beginning of the next.
 const DARK_S: f64 = 1.2;
 /// Before anything is measured: models are loaded and tracks begun.
 const WARM_UP: Duration = Duration::from_secs(15);
@@ -26,9 +27,10 @@ const TOLD_AFTER_S: f64 = 6.0;
 /// Of the frames that a camera sends in the time measured, so many may be under way at its ends.
 const UNDER_WAY: f64 = 3.0;
 
-/// A clip as cameras send it, and the plates that come by in it.
+/// Clips as cameras send them, and the plates that come by in them.
 struct Played {
     file: PathBuf,
+    /// From one pass of a plate to the next.
     clip_s: f64,
     plates: Vec<String>,
 }
@@ -105,20 +107,23 @@ impl Live {
     pub fn prepare(mut say: impl FnMut(String)) -> Self {
         let sandbox = Sandbox::new();
         let mut files = Vec::new();
-        for name in CLIPS {
-            say(format!("{name} is made as cameras send it"));
-            files.push(as_a_camera_sends(&sandbox, &clip(&format!("{name}.mp4")), FILE_S, DARK_S, &format!("{name}.mp4")));
+        for clips in CLIPS {
+            let name = clips.join("_");
+            say(format!("{} are made as cameras send them", clips.join(" and ")));
+            let both = clips.map(|name| clip(&format!("{name}.mp4")));
+            files.push((as_a_camera_sends(&sandbox, &both, FILE_S, DARK_S, &format!("{name}.mp4")), name));
         }
         say("they are read without hurry, for the plates to wait for".to_owned());
-        sandbox.run(sandbox.read(&files), 900).assert_code(0);
+        let all: Vec<PathBuf> = files.iter().map(|(file, _)| file.clone()).collect();
+        sandbox.run(sandbox.read(&all), 900).assert_code(0);
         let readings = lines(&sandbox.out());
-        let played = CLIPS.iter().zip(files).map(|(name, file)| {
-            let read = passes::moments(&readings, name);
+        let played = CLIPS.iter().zip(files).map(|(clips, (file, name))| {
+            let read = passes::moments(&readings, &name);
             let most = read.values().map(Vec::len).max().unwrap_or(0);
             let plates: Vec<String> = read.into_iter().filter(|(_, moments)| moments.len() == most).map(|(plate, _)| plate).collect();
-            say(format!("{name}: {} plates in each of {most} repetitions", plates.len()));
+            say(format!("{}: {} plates in each of {most} repetitions", clips.join(" and "), plates.len()));
             assert!(most > 1, "{name} has no plate that is read again and again");
-            Played { file, clip_s: length_s(name) + DARK_S, plates }
+            Played { file, clip_s: clips.iter().map(|name| length_s(name) + DARK_S).sum(), plates }
         });
         let played = played.collect();
         Self { _folder: sandbox, played }
