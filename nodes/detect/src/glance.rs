@@ -114,15 +114,22 @@ impl Glances {
         (known.looked_ns, known.seen_ns) = (at_ns, at_ns);
     }
 
+    /// Whether the picture of that media time is to be looked at whole, whatever moves in it.
+    #[must_use]
+    pub fn is_due(&self, camera: &str, at_ns: i64, now: Instant) -> bool {
+        let is_pressed = self.pressed.is_some_and(|since| now.saturating_duration_since(since) < PRESSED);
+        let Some(known) = self.cameras.get(camera).filter(|_| is_pressed) else { return true };
+        let since_look = u64::try_from(at_ns - known.looked_ns).map_or(Duration::MAX, Duration::from_nanos);
+        since_look >= self.every || at_ns <= known.seen_ns
+    }
+
     /// What to do with the picture of that media time. `is_moving`: whether something moved in a part of it since the last look.
     pub fn plan(&mut self, camera: &str, at_ns: i64, now: Instant, is_moving: impl Fn(&BoxXyxy) -> bool) -> Plan {
-        let is_pressed = self.pressed.is_some_and(|since| now.saturating_duration_since(since) < PRESSED);
-        let (size, step, every) = (self.picture_px, self.step, self.every);
-        let Some(known) = self.cameras.get_mut(camera).filter(|_| is_pressed) else { return Plan::Whole };
-        let since_look = u64::try_from(at_ns - known.looked_ns).map_or(Duration::MAX, Duration::from_nanos);
-        if since_look >= every || at_ns <= known.seen_ns {
+        let (size, step) = (self.picture_px, self.step);
+        if self.is_due(camera, at_ns, now) {
             return Plan::Whole;
         }
+        let Some(known) = self.cameras.get_mut(camera) else { return Plan::Whole };
         let reach = REACH * size.0 as f32;
         let mut windows: Vec<Window> = Vec::new();
         for plate in &mut known.plates {

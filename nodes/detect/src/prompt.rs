@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// An answer goes out after so long, because the first frame in it waits for the last.
 const PROMPT: Duration = Duration::from_millis(10);
 
+/// A frame that is to be looked at whole lets glances at other cameras go first for so long.
+const PATIENCE: Duration = Duration::from_millis(60);
+
 /// Frames that were looked at and not answered yet.
 #[derive(Default)]
 struct Answer {
@@ -24,7 +27,7 @@ impl Detect {
         let started = Instant::now();
         let mut answer = Answer::default();
         while answer.rows.len() < self.params.max_batch && started.elapsed() < PROMPT {
-            let Some(frame) = self.waiting.take(1).pop() else { break };
+            let Some(frame) = self.next_frame() else { break };
             if frame.end {
                 self.forget(&frame.source);
                 answer.rows.push(row_of(&frame));
@@ -62,6 +65,14 @@ impl Detect {
         }
         out.count("busy_us", started.elapsed().as_micros() as u64);
         self.answer(&mut answer, out)
+    }
+
+    /// Glances first: they are over in a moment, and would wait for a look to end.
+    fn next_frame(&mut self) -> Option<FrameRow> {
+        let now = Instant::now();
+        let glances = self.glances.as_ref().map(|(_, glances)| glances);
+        let is_quick = |row: &FrameRow| row.end || glances.is_some_and(|glances| !glances.is_due(&row.source, row.pts_ns, now));
+        self.waiting.take_quick(PATIENCE, now, is_quick)
     }
 
     /// What there is to do with a frame; `None` where nothing moved.

@@ -78,6 +78,15 @@ impl Waiting {
         Some(if is_full { Duration::ZERO } else { patience.saturating_sub(now.saturating_duration_since(*first)) })
     }
 
+    /// The first frame of a camera that is `quick` to do, or else the first of all; that one in any case when it has waited for `patience`.
+    pub fn take_quick(&mut self, patience: Duration, now: Instant, quick: impl Fn(&FrameRow) -> bool) -> Option<FrameRow> {
+        let (since, _) = self.frames.front()?;
+        let is_first = |place: usize| !self.frames.iter().take(place).any(|(_, row)| row.source == self.frames[place].1.source);
+        let is_late = now.saturating_duration_since(*since) >= patience;
+        let place = (0..self.frames.len()).find(|&place| is_late || (is_first(place) && quick(&self.frames[place].1))).unwrap_or(0);
+        self.frames.remove(place).map(|(_, row)| row)
+    }
+
     /// The frames whose turn it is, `most` at most.
     pub fn take(&mut self, most: usize) -> Vec<FrameRow> {
         let count = self.frames.len().min(most);
@@ -187,6 +196,31 @@ mod tests {
         assert_eq!(waiting.until_run(8, Duration::from_secs(1), now), Some(Duration::ZERO));
         let order: Vec<(String, u64, bool)> = waiting.take(8).into_iter().map(|row| (row.source, row.frame, row.end)).collect();
         assert_eq!(order, [("cam0".to_owned(), 2, false), ("cam1".to_owned(), 1, false), ("cam1".to_owned(), 2, true)]);
+    }
+
+    #[test]
+    fn what_is_quick_comes_first_in_the_order_of_its_camera_until_another_has_waited_for_long() {
+        let (start, mut waiting) = (Instant::now(), Waiting::default());
+        for (camera, number) in [(0, 1), (1, 1), (0, 2), (2, 1), (1, 2)] {
+            waiting.push(frame(camera, number), start);
+        }
+        let patience = Duration::from_millis(60);
+        let mut next = |after: Duration, quick: &[usize]| {
+            let is_quick = |row: &FrameRow| quick.iter().any(|camera| row.source == format!("cam{camera}"));
+            waiting.take_quick(patience, start + after, is_quick).map(|row| (row.source, row.frame))
+        };
+        let of = |camera: usize, number: u64| Some((format!("cam{camera}"), number));
+        assert_eq!(next(Duration::ZERO, &[1, 2]), of(1, 1));
+        assert_eq!(next(Duration::ZERO, &[2]), of(2, 1));
+        assert_eq!(next(Duration::ZERO, &[]), of(0, 1));
+        assert_eq!(next(Duration::ZERO, &[1]), of(1, 2));
+        assert_eq!(next(patience, &[1]), of(0, 2));
+        assert_eq!(next(patience, &[]), None);
+        for (camera, number) in [(0, 3), (1, 3)] {
+            waiting.push(frame(camera, number), start);
+        }
+        assert_eq!(waiting.take_quick(patience, start + patience, |row| row.source == "cam1").map(|row| row.frame), Some(3));
+        assert_eq!(order(&mut waiting), [("cam1".to_owned(), 3)]);
     }
 
     #[test]
