@@ -28,7 +28,7 @@ pub use browser::{Browser, Page};
 pub use disks::Disk;
 pub use files::{clip, odd_inputs, program, root, unreliable_graph};
 pub use http_camera::HttpCamera;
-pub use live::{Live, Passes, Seen as LiveSeen};
+pub use live::{Live, Passes, Seen as LiveSeen, Setting as LiveSetting};
 pub use processes::{Process, may_mount};
 pub use readings::{Stats, lines, stats};
 pub use readings_site::{ReadingsSite, site_folder};

@@ -1,12 +1,12 @@
 //! `cargo xtask live`: how many live cameras this machine holds. See [`USAGE`].
 
-use gantry_system_tests::{Live, LiveSeen};
+use gantry_system_tests::{Live, LiveSeen, LiveSetting};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// What `--help` prints.
 const USAGE: &str = "\
-live [--cameras N] [--seconds 60]: graphs/sites/car_park.yml with N cameras of 1080p30 that play the shipped clips in real time
+live [--cameras N] [--seconds 60] [--set NODE.PARAM=VALUE]: graphs/sites/car_park.yml with N cameras of 1080p30 that play the shipped clips in real time
   Without --cameras: one camera, two, three and so on, until a frame is dropped or a plate is missed.
   Per number of cameras: frames decoded of those that were due, what was dropped before the detector, how many the detector's model saw whole or in
   parts, on how many nothing moved, for how many it had no time, plates read and missed (those that are read without hurry), how old the frame that settled a
@@ -16,10 +16,11 @@ live [--cameras N] [--seconds 60]: graphs/sites/car_park.yml with N cameras of 1
 struct Options {
     cameras: Option<usize>,
     seconds: u64,
+    settings: Vec<LiveSetting>,
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options { cameras: None, seconds: 60 };
+    let mut options = Options { cameras: None, seconds: 60, settings: Vec::new() };
     for pair in arguments.chunks(2) {
         let number = |least: u64| {
             let parsed = pair.get(1).and_then(|text| text.parse::<u64>().ok()).filter(|n| *n >= least);
@@ -27,6 +28,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         };
         match pair[0].as_str() {
             "--cameras" => options.cameras = Some(number(1)? as usize),
+            "--set" => options.settings.push(pair.get(1).map_or("", String::as_str).parse()?),
             // In less, no clip is played twice.
             "--seconds" => options.seconds = number(30)?,
             other => return Err(format!("`{other}`: not understood")),
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
     let numbers: Vec<usize> = options.cameras.map_or_else(|| (1..=64).collect(), |n| vec![n]);
     let mut held = 0;
     for cameras in numbers {
-        let seen = live.run(cameras, Duration::from_secs(options.seconds));
+        let seen = live.run(cameras, Duration::from_secs(options.seconds), &options.settings);
         print(&seen);
         let complaints = seen.complaints();
         if !complaints.is_empty() {

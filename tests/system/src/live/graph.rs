@@ -13,12 +13,29 @@ pub fn camera(number: usize) -> String {
     format!("cam{number}")
 }
 
+/// A parameter of a node: `detect.LOOK_EVERY_MS=0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    node: String,
+    param: String,
+    value: String,
+}
+
+impl std::str::FromStr for Setting {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+        let ((node, param), value) = parts.ok_or_else(|| format!("`{text}`: `NODE.PARAM=VALUE` is wanted"))?;
+        Ok(Self { node: node.to_owned(), param: param.to_owned(), value: value.to_owned() })
+    }
+}
+
 /// `graphs/sites/car_park.yml` with one camera per clip, which plays in real time and again and again.
 ///
 /// # Panics
-/// If the shipped graph has another form than a list of nodes.
+/// If the shipped graph has another form than a list of nodes, or no node of a setting.
 #[must_use]
-pub fn car_park(sandbox: &Sandbox, clips: &[PathBuf]) -> String {
+pub fn car_park(sandbox: &Sandbox, clips: &[PathBuf], settings: &[Setting]) -> String {
     let mut graph: Value = serde_yaml::from_str(&shipped(sandbox, "car_park")).expect("the shipped graph is YAML");
     let nodes = graph["nodes"].as_sequence_mut().expect("a graph has nodes");
     let is_camera = |node: &Value| node.get("module").is_some();
@@ -31,6 +48,10 @@ pub fn car_park(sandbox: &Sandbox, clips: &[PathBuf]) -> String {
             inputs.retain(|_, edge| !WITHOUT.iter().any(|id| edge["source"].as_str().is_some_and(|source| source.starts_with(id))));
             per_camera(inputs, &shipped_cameras, clips.len());
         }
+    }
+    for Setting { node, param, value } in settings {
+        let of = nodes.iter_mut().find(|of| of["id"] == **node).unwrap_or_else(|| panic!("the car park has no node `{node}`"));
+        of["env"][param.as_str()] = value.as_str().into();
     }
     let cameras = clips.iter().enumerate().map(|(number, clip)| {
         let mut node = module.clone();
@@ -66,7 +87,7 @@ mod tests {
     fn each_camera_has_its_module_and_its_edges() {
         let sandbox = Sandbox::new();
         let clips: Vec<PathBuf> = ["/a.mp4", "/b.mp4", "/a.mp4", "/b.mp4", "/a.mp4"].map(PathBuf::from).to_vec();
-        let graph: Value = serde_yaml::from_str(&car_park(&sandbox, &clips)).unwrap();
+        let graph: Value = serde_yaml::from_str(&car_park(&sandbox, &clips, &["detect.MAX_BATCH=2".parse().unwrap()])).unwrap();
         let nodes = graph["nodes"].as_sequence().unwrap();
         let by_id = |id: &str| nodes.iter().find(|node| node["id"] == *id).unwrap_or_else(|| panic!("{id}"));
         assert_eq!(by_id("cam4")["params"]["source"], "/a.mp4");
@@ -77,6 +98,8 @@ mod tests {
             let sources: Vec<&str> = edges.map(|(_, edge)| edge["source"].as_str().unwrap()).collect();
             assert_eq!(sources, (0..5).map(|n| format!("cam{n}/{port}")).collect::<Vec<_>>(), "{node}");
         }
+        assert_eq!(by_id("detect")["env"]["MAX_BATCH"], "2");
+        assert!("detect.MAX_BATCH".parse::<Setting>().is_err() && "MAX_BATCH=2".parse::<Setting>().is_err());
         assert!(!nodes.iter().any(|node| node["id"] == "visits" || node["id"] == "entry_north"));
     }
 }

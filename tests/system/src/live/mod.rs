@@ -3,6 +3,7 @@
 mod graph;
 mod passes;
 
+pub use graph::Setting;
 pub use passes::Passes;
 
 use crate::{Sandbox, Site, as_a_camera_sends, clip, lines};
@@ -129,17 +130,17 @@ impl Live {
         Self { _folder: sandbox, played }
     }
 
-    /// Runs a site of `cameras` for so long.
+    /// Runs a site of `cameras` for so long, with these parameters of its nodes.
     ///
     /// # Panics
     /// If it does not start, or does not stop as it should.
     #[must_use]
-    pub fn run(&self, cameras: usize, length: Duration) -> Seen {
+    pub fn run(&self, cameras: usize, length: Duration, settings: &[Setting]) -> Seen {
         let sandbox = Sandbox::new();
         let stats = || NodeStats::read_all(&sandbox.path("tmp/run"));
         let played: Vec<&Played> = self.played.iter().cycle().take(cameras).collect();
         let clips: Vec<PathBuf> = played.iter().map(|played| played.file.clone()).collect();
-        let site = Site::start(&sandbox, &graph::car_park(&sandbox, &clips), &[]);
+        let site = Site::start(&sandbox, &graph::car_park(&sandbox, &clips, settings), &[]);
         site.wait(120, "frames of all cameras", |_| stats().values().filter(|s| s.kind == "decode" && s.passed() > 0).count() == cameras);
         std::thread::sleep(WARM_UP);
         let (before, from, from_s) = (stats(), Instant::now(), wall_s());
