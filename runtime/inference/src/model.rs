@@ -248,23 +248,27 @@ impl Model {
             builder.commit_from_file(path).map_err(|e| load_failed(e.to_string()))
         };
         let waiting = if device == Device::Cpu { None } else { sleeping_context(options.gpu) };
-        let (mut session, device) = match device {
+        // On a card a session can take minutes to open; what the model leaves open is asked where it is cheap.
+        let first = attempt(Device::Cpu, &[])?;
+        let sizes = match size {
+            OpenSize::Fixed => open_sizes(&first, &describe(&first, path, Device::Cpu)?.image),
+            OpenSize::Kept => Vec::new(),
+        };
+        let on_cpu = |first: Session| if sizes.is_empty() { Ok(first) } else { attempt(Device::Cpu, &sizes) };
+        let (session, device) = match device {
+            Device::Cpu => (on_cpu(first)?, Device::Cpu),
             // A session opens without cuDNN, and its first run fails.
-            Device::Auto => match library::cudnn().map_err(load_failed).and_then(|()| attempt(Device::Cuda, &[])) {
+            Device::Auto => match library::cudnn().map_err(load_failed).and_then(|()| attempt(Device::Cuda, &sizes)) {
                 Ok(session) => (session, Device::Cuda),
                 Err(error) => {
                     tracing::warn!(%error, "no GPU for the model, the CPU is used");
-                    (attempt(Device::Cpu, &[])?, Device::Cpu)
+                    (on_cpu(first)?, Device::Cpu)
                 }
             },
-            device => (attempt(device, &[])?, device),
+            device => (attempt(device, &sizes)?, device),
         };
-        let info = describe(&session, path, device)?;
-        let sizes = if size == OpenSize::Fixed { open_sizes(&session, &info.image) } else { Vec::new() };
-        if !sizes.is_empty() {
-            drop(session);
-            session = attempt(device, &sizes)?;
-        }
+        let mut info = describe(&session, path, device)?;
+        info.image.fixed_size &= sizes.is_empty();
         Ok(Self { session, info, gpu: options.gpu, _waiting: waiting })
     }
 
