@@ -7,7 +7,7 @@ use crate::{Detector, Device, ElementType, ImageOrder, Model, ModelError, Option
 use gantry_messages::BoxXyxy;
 use std::path::Path;
 
-/// Largest side of the pieces that detectors work in where their metadata say nothing (`stride`), in px.
+/// Sides of pictures are multiples of this where the metadata say nothing (`stride`), in px.
 const STRIDE: usize = 32;
 
 /// A part of a picture, in px of the model's input.
