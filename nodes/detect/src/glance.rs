@@ -91,7 +91,7 @@ impl Glances {
 
     /// A frame came; those between it and the one before were left out on their way.
     pub fn came(&mut self, camera: &str, frame: u64, now: Instant) {
-        let known = self.camera(camera);
+        let Some(known) = self.camera(camera) else { return };
         let is_gap = known.newest.is_some_and(|newest| frame > newest + 1);
         known.newest = Some(frame);
         if is_gap {
@@ -106,7 +106,7 @@ impl Glances {
 
     /// What a look found in the picture of that media time.
     pub fn looked(&mut self, camera: &str, at_ns: i64, found: &[RawDetection]) {
-        let known = self.camera(camera);
+        let Some(known) = self.camera(camera) else { return };
         let before = std::mem::take(&mut known.plates);
         known.vehicles = found.iter().filter(|one| one.group != Kind::Plate as u8).copied().collect();
         let plates = found.iter().filter(|one| one.group == Kind::Plate as u8);
@@ -152,13 +152,13 @@ impl Glances {
     /// What is in the picture for which [`Glances::plan`] had windows, in which `found` was found.
     pub fn glanced(&mut self, camera: &str, at_ns: i64, found: &[RawDetection], is_moving: impl Fn(&BoxXyxy) -> bool) -> Vec<RawDetection> {
         let reach = REACH * self.picture_px.0 as f32;
-        let known = self.camera(camera);
+        let Some(known) = self.cameras.get_mut(camera) else { return Vec::new() };
         let mut free: Vec<&RawDetection> = found.iter().filter(|one| one.group == Kind::Plate as u8).collect();
         let (mut all, mut shifts) = (Vec::new(), vec![None; known.vehicles.len()]);
         for plate in &mut known.plates {
             if !plate.is_looked_for {
                 // Where nothing moved it is where it was.
-                all.extend((!is_moving(&plate.bbox)).then_some(plate.looked));
+                all.extend((!is_moving(&plate.looked.bbox_in_input)).then_some(plate.looked));
                 continue;
             }
             let expected = plate.expected(at_ns);
@@ -192,11 +192,12 @@ impl Glances {
         self.cameras.remove(camera);
     }
 
-    fn camera(&mut self, camera: &str) -> &mut Known {
+    /// What is known of a camera, which is there from now on. Its name is copied once.
+    fn camera(&mut self, camera: &str) -> Option<&mut Known> {
         if !self.cameras.contains_key(camera) {
             self.cameras.insert(camera.to_owned(), Known::default());
         }
-        self.cameras.entry(camera.to_owned()).or_default()
+        self.cameras.get_mut(camera)
     }
 }
 
@@ -363,6 +364,18 @@ mod tests {
         assert!(matches!(glances.plan("gate", 7 * FRAME, now, |_| true), Plan::Windows(_)));
         glances.end("gate");
         assert_eq!(glances.plan("gate", 8 * FRAME, now, |_| true), Plan::Whole);
+    }
+
+    #[test]
+    fn a_plate_that_left_its_place_is_not_told_there_again() {
+        let now = Instant::now();
+        let mut glances = pressed(&[plate(400.0, 300.0)], now);
+        glances.plan("gate", FRAME, now, |_| true);
+        assert_eq!(glances.glanced("gate", FRAME, &[plate(420.0, 300.0)], |_| true), [plate(420.0, 300.0)]);
+        // Where it is expected the picture is as it was at the look; where it was then it is not.
+        let is_moving = |part: &BoxXyxy| part.x0 < 410.0;
+        assert_eq!(glances.plan("gate", 2 * FRAME, now, is_moving), Plan::Nothing);
+        assert_eq!(glances.glanced("gate", 2 * FRAME, &[], is_moving), []);
     }
 
     #[test]

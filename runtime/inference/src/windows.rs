@@ -126,6 +126,7 @@ impl Windows {
                 part.copy_from_slice(&row[window.x..][..window.width]);
             }
         }
+        gantry_copies::note(gantry_copies::Way::OnHost, self.bytes.bytes().len());
         let dims = [1, whole.channels, window.height, window.width];
         let (head, output, scratch, found) = (self.head, self.output, &mut self.scratch, &mut self.found);
         self.model.run_shaped(self.bytes.bytes(), dims, |outputs| {
