@@ -31,7 +31,7 @@ EDGES_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000]
 SETTLE_S, STOP_S = 3.0, 15.0
 # How soon the graph must be gone when this script is told to end: whoever sends SIGTERM does not wait long before SIGKILL, which nothing can be done about.
 STOP_AT_ONCE_S = 4.0
-# The same as `gantry read` gives dora (runtime/cli/src/read/engine.rs): no shared memory of zenoh's, of which each node would lock 10 MB, and a sign of life
+# The same as our nodes and `gantry read` give dora (runtime/node/src/zenoh.rs): no shared memory of zenoh's, of which each node would lock 10 MB, and a sign of life
 # each 30 s instead of each 2.5 s from every node to every other.
 ZENOH = "{transport: {link: {tx: {lease: 60000, keep_alive: 2}}, shared_memory: {enabled: false}}}\n"
 # What nodes count when a frame is lost to them.

@@ -41,6 +41,10 @@ pub fn run<S: Stage>() -> ExitCode {
     {
         debug!(%error, "the system keeps its usual scheduling");
     }
+    #[allow(unsafe_code)]
+    // SAFETY: `run` is a node's `main`; no thread has been started so far.
+    let _zenoh = unsafe { crate::zenoh::settle() }
+        .inspect_err(|error| debug!(%error, "dora's zenoh session keeps its usual settings, and is awake more often"));
     match run_in_graph::<S>(&contract) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Told) => ExitCode::FAILURE,

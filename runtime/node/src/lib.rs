@@ -29,6 +29,7 @@ mod stats;
 pub mod testing;
 mod topology;
 mod writer;
+mod zenoh;
 
 pub use added::READERS_ENV;
 pub use backoff::Backoff;
@@ -46,6 +47,7 @@ pub use shortage::Shortage;
 pub use stats::{CopyStats, MadeStats, NodeStats, ReadStats, STATS_DIR};
 pub use topology::{Consumer, Edge};
 pub use writer::{Encoded, Writer};
+pub use zenoh::{ZENOH_OVERLAY, ZENOH_OVERLAY_ENV};
 
 /// Environment variable that names the folder for statistics and faults of a run.
 pub const RUN_DIR_ENV: &str = "GANTRY_RUN_DIR";

@@ -71,8 +71,9 @@ impl<'a> Site<'a> {
         self.sandbox.run(command, limit_s)
     }
 
-    /// At this site's coordinator.
+    /// At this site's coordinator, and with the settings of zenoh that a site has where nobody gives any: those of our nodes.
     fn point<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env_remove(gantry_node::ZENOH_OVERLAY_ENV);
         command.env("HOME", self.sandbox.path("home")).env("DORA_COORDINATOR_PORT", &self.port);
         command.env("GANTRY_RUN_DIR", self.sandbox.path("tmp/run")).envs(self.env.iter().cloned())
     }

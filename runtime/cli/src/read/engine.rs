@@ -21,14 +21,6 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// dora asks for 10 s and kills after 15 s; then we end dora itself.
 const AFTER_STOP: Duration = Duration::from_secs(20);
 
-/// Where dora looks for settings of the zenoh sessions that it opens in every node.
-const ZENOH_OVERLAY_ENV: &str = "DORA_ZENOH_CONFIG_OVERLAY";
-/// No message of ours goes over zenoh: edges with `backpressure` take the daemon's path. What is left is what its sessions do while
-/// idle: every node tells every other that it lives, every 2.5 s. With these settings an idle node wakes 15 times a second and
-/// not 68, and takes 1.3 ms of CPU and not 4.6 (2 cores, one camera, 11 processes). The end of a process closes its links at once,
-/// whatever the lease.
-const ZENOH_OVERLAY: &str = "{transport: {link: {tx: {lease: 60000, keep_alive: 2}}, shared_memory: {enabled: false}}}\n";
-
 /// A fault that a node wrote into the run folder.
 #[derive(serde::Deserialize)]
 struct NodeFault {
@@ -157,11 +149,10 @@ fn environment(command: &mut Command, plan: &Plan) -> std::io::Result<()> {
     };
     // Inside the run folder, so that sockets of killed nodes go with it.
     default(gantry_node::RUNTIME_DIR_ENV, sockets(plan).as_os_str());
-    // All edges go over the daemon. zenoh's shared memory (10 MB locked per node) is never used, and a killed node leaves its
-    // segments in /dev/shm.
+    // Our nodes have these settings anyway; dora's daemon and nodes of others get them here.
     let overlay = plan.run_dir.join("zenoh.json5");
-    std::fs::write(&overlay, ZENOH_OVERLAY)?;
-    default(ZENOH_OVERLAY_ENV, overlay.as_os_str());
+    std::fs::write(&overlay, gantry_node::ZENOH_OVERLAY)?;
+    default(gantry_node::ZENOH_OVERLAY_ENV, overlay.as_os_str());
     default("DORA_NODE_SHM_POOL_SIZE", "0".as_ref());
     // dora-node-api warns of each large message and prints the whole graph, addresses of streams too, into the log.
     default("GANTRY_LOG", "info,zenoh=error,dora_node_api=error".as_ref());

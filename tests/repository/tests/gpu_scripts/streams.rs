@@ -110,8 +110,8 @@ fn dora_gets_the_settings_of_every_other_run() {
     let environment: Value = serde_json::from_str(&read(&rig.path("work/run-8/environment"))).unwrap();
     assert_eq!(environment["DORA_NODE_SHM_POOL_SIZE"], "0");
     let overlay = read(Path::new(environment["DORA_ZENOH_CONFIG_OVERLAY"].as_str().unwrap()));
-    let engine = read(&gantry_repository_tests::root().join("runtime/cli/src/read/engine.rs"));
-    assert!(engine.contains(overlay.trim()), "`gantry read` has other settings than {overlay}");
+    let nodes = read(&gantry_repository_tests::root().join("runtime/node/src/zenoh.rs"));
+    assert!(nodes.contains(overlay.trim()), "our nodes have other settings than {overlay}");
 }
 
 #[test]
