@@ -63,6 +63,9 @@ pub struct Params {
     pool_mb: u64,
 }
 
+/// Live: packets that credit is given for at once. Each credit is a message, a window is 32 packets or more, and with a tick all of them are credited.
+const LIVE_CREDIT: u32 = 4;
+
 /// The node.
 pub struct Decode {
     context: Context,
@@ -116,19 +119,16 @@ impl Stage for Decode {
         }
         // Nothing waits: what is finished goes out now, however small the group.
         self.flush(out)?;
-        for index in 0..count {
-            if self.streams[index].uncredited > 0 || self.streams[index].order.take_answer_due() {
-                self.credit(index, out)?;
-            }
-        }
+        let least = if self.context.mode == Mode::Live { LIVE_CREDIT } else { 1 };
+        self.credit_all(least, out)?;
         Ok(Work::Idle)
     }
 
-    fn on_tick(&mut self, _out: &mut Outputs) -> Result<(), Fault> {
+    fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         for stream in &mut self.streams {
             stream.order.forget_asking();
         }
-        Ok(())
+        self.credit_all(1, out)
     }
 
     fn on_peer_restarted(&mut self, node_id: &str, out: &mut Outputs) -> Result<(), Fault> {
@@ -373,6 +373,16 @@ impl Decode {
             rows.push(publish(source, picture)?);
         }
         out.send("frames", &rows)
+    }
+
+    /// Credit for cameras of which that many packets were decoded since the last, and for those that asked.
+    fn credit_all(&mut self, least: u32, out: &mut Outputs) -> Result<(), Fault> {
+        for index in 0..self.streams.len() {
+            if self.streams[index].uncredited >= least || self.streams[index].order.take_answer_due() {
+                self.credit(index, out)?;
+            }
+        }
+        Ok(())
     }
 
     fn credit(&mut self, index: usize, out: &mut Outputs) -> Result<(), Fault> {
