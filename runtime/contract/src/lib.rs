@@ -87,6 +87,9 @@ pub struct Port {
     /// Inputs of a node with `memory` `cuda`: buffers in host memory are taken, too, and what is made of them is uploaded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uploads: bool,
+    /// Inputs from a node further down: this one does not wait for their end, which would wait for its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub feedback: bool,
 }
 
 /// Type, unit, range and default of one parameter.
@@ -209,6 +212,12 @@ impl Port {
         self.uploads = true;
         self
     }
+
+    /// States that this input comes from a node further down.
+    pub const fn feedback(mut self) -> Self {
+        self.feedback = true;
+        self
+    }
 }
 
 /// Static text.
@@ -223,12 +232,12 @@ pub const fn list<T: Clone>(items: &'static [T]) -> Cow<'static, [T]> {
 
 /// An input port.
 pub const fn input(name: &'static str, message: &'static str, arity: Arity, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity, about: text(about), max_held: 0, uploads: false }
+    Port { name: text(name), message: text(message), arity, about: text(about), max_held: 0, uploads: false, feedback: false }
 }
 
 /// An output port.
 pub const fn output(name: &'static str, message: &'static str, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity: Arity::One, about: text(about), max_held: 0, uploads: false }
+    Port { name: text(name), message: text(message), arity: Arity::One, about: text(about), max_held: 0, uploads: false, feedback: false }
 }
 
 const fn param(name: &'static str, kind: ParamKind, about: &'static str) -> Param {

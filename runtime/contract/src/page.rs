@@ -28,7 +28,8 @@ pub fn page(contract: &Contract, about: &str) -> String {
         };
         let held = if p.max_held > 0 { format!("; holds at most {} buffers", p.max_held) } else { String::new() };
         let uploads = if p.uploads { "; with `memory` `cuda` also of host memory" } else { "" };
-        let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held}{uploads} |", p.name, p.message, p.about);
+        let feedback = if p.feedback { "; from a node further down: its end is not waited for" } else { "" };
+        let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held}{uploads}{feedback} |", p.name, p.message, p.about);
     }
     for p in contract.outputs.iter() {
         let _ = writeln!(s, "| `{}` | out | `{}` | any | {} |", p.name, p.message, p.about);

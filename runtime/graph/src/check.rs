@@ -265,6 +265,16 @@ impl Checker<'_> {
                     let what = format!("`{}` reads buffers in {mode} mode that `{from}` makes in {their_mode} mode", self.node.id);
                     faults.push(self.fault(&place, what).hint("set `GANTRY_MODE` once, in the `env` at the top of the graph"));
                 }
+                if port.feedback && !pools::is_live(self.graph, self.node) {
+                    let what = format!(
+                        "`{}` would read what comes back from further down, `{from}/{output}`, in a lossless run, which would differ from run to run",
+                        self.node.id
+                    );
+                    faults.push(
+                        self.fault(&place, what)
+                            .hint("take this edge out, or set `GANTRY_MODE: live` in the `env` at the top of the graph"),
+                    );
+                }
                 let machine =
                     |node: &NodeSpec| node.machine.as_ref().map_or_else(|| "a machine that dora chooses".to_owned(), |m| format!("`{m}`"));
                 let (here, there) = (machine(self.node), machine(source));

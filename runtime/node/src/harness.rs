@@ -124,6 +124,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
     let stays = added::complete(&mut descriptor, &node_id, &configuration, contract, |name| std::env::var(name).ok()).map_err(named)?;
     let dataflow_id = node.dataflow_id().to_string();
     let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone()).map_err(named)?;
+    no_feedback_in_lossless_runs(contract, &context).map_err(named)?;
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
     let run = context.run_id.clone();
     let mut stats = NodeStats { node: node_id.clone(), kind: contract.name.to_string(), run, ..Default::default() };
@@ -135,7 +136,7 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
         contract,
         stage: S::open(params.to().map_err(|e| named(e.into()))?, &context).map_err(named)?,
         params,
-        open_inputs: context.inputs().iter().map(|e| e.input.clone()).collect(),
+        open_inputs: awaited(contract, &context).map(|e| e.input.clone()).collect(),
         had_inputs: !context.inputs().is_empty(),
         stays,
         out: Outputs::dora(node, stats),
@@ -150,6 +151,26 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
     node.write_stats(result.is_ok());
     // Told while the stage lives: libraries that hold a card which has failed may end the process when they are given back.
     result.map_err(named)
+}
+
+/// Inputs whose end ends the node: all but those from nodes further down, which wait for this one's end.
+fn awaited<'a>(contract: &'a Contract, context: &'a Context) -> impl Iterator<Item = &'a Edge> {
+    context.inputs().iter().filter(|edge| !contract.input_port(&edge.input).is_some_and(|port| port.feedback))
+}
+
+/// What comes back from further down comes when it comes: in a lossless run results would depend on it.
+fn no_feedback_in_lossless_runs(contract: &Contract, context: &Context) -> Result<(), Fault> {
+    let is_feedback = |edge: &&Edge| contract.input_port(&edge.input).is_some_and(|port| port.feedback);
+    match context.inputs().iter().find(is_feedback) {
+        Some(edge) if context.mode == Mode::Lossless => {
+            let what = format!(
+                "input `{}`, from `{}/{}`, is for live sites: with it a lossless run would differ from run to run",
+                edge.input, edge.from_node, edge.from_output
+            );
+            Err(Fault::new(what).hint("take the edge out, or set `GANTRY_MODE: live` at the top of the graph"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// In lossless mode, the check that every row comes once and in order.
@@ -322,7 +343,7 @@ impl<S: Stage> Running<'_, S> {
                     return Ok(Flow::End);
                 }
             }
-            Event::InputRecovered { id } => {
+            Event::InputRecovered { id } if awaited(self.contract, &self.context).any(|edge| edge.input == id.as_str()) => {
                 self.open_inputs.insert(id.to_string());
             }
             Event::NodeRestarted { id } => {
