@@ -7,6 +7,7 @@ const MEMORY: &[Text] = &[text("host"), text("cuda")];
 const INPUTS: &[Port] = &[
     input("frames", "frames/v1", Arity::Many, "handles of full-size I420 or NV12 pictures, one edge per `decode`").holding(1).uploading(),
     input("tracks", "tracks/v1", Arity::Many, "tracks of the same frames; may come later than the frame"),
+    input("decided", "decided/v1", Arity::Optional, "live, of `vote`: tracks whose text is sure").feedback(),
 ];
 
 const OUTPUTS: &[Port] = &[output(
@@ -18,7 +19,7 @@ const OUTPUTS: &[Port] = &[output(
 const PARAMS: &[Param] = &[
     int_param("min_track_frames", "frames", 1, 1000, 5, "the gate: frames in which a track was matched before its plate is read; frames between two matches that `detect` had no time for count, too").live(),
     f64_param("min_plate_confidence", "", 0.0, 1.0, 0.75, "the gate: score of the plate in this frame").live(),
-    int_param("read_every_frames", "frames", 1, 1000, 2, "of each track at most every n-th frame is read").live(),
+    int_param("read_every_frames", "frames", 1, 1000, 2, "of each track at most every n-th frame is read; where `detect` has no time for every frame, each that it looked at").live(),
     int_param(
         "max_crops_per_track",
         "crops",
@@ -26,6 +27,15 @@ const PARAMS: &[Param] = &[
         100_000,
         40,
         "after that many a track's plate is read only when it is 10 % taller than ever before",
+    )
+    .live(),
+    int_param(
+        "decided_every_frames",
+        "frames",
+        1,
+        1000,
+        8,
+        "with an edge to `decided`: of a track whose text is sure at most every n-th frame is read, but for a plate that is 10 % taller than ever before",
     )
     .live(),
     f64_param("margin", "", 0.0, 1.0, 0.10, "part of the plate's width and height that is added on each side").live(),

@@ -14,6 +14,9 @@ const WIDER: f32 = 1.25;
 /// Most frames between two rows that count for a track that is in both.
 const MOST_BETWEEN: u64 = 10;
 
+/// For so many frames behind one that nobody looked at, every row counts.
+const SHORT_FRAMES: u64 = 15;
+
 /// Limits of the gate: parameters of the node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -25,6 +28,8 @@ pub struct Limits {
     pub read_every_frames: u64,
     /// Reads before only a taller plate counts.
     pub max_crops_per_track: u32,
+    /// Frames from read to read of a track whose text is sure.
+    pub decided_every_frames: u64,
 }
 
 /// What is remembered of the tracks of one camera.
@@ -33,6 +38,8 @@ pub struct Gate {
     tracks: BTreeMap<u64, Seen>,
     /// Number of the last row.
     frame: Option<u64>,
+    /// The last row that frames were missing before.
+    behind_gap: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +52,8 @@ struct Seen {
     /// Legibility and width in px of what was evidence so far, the most of each.
     evidence: Option<(f32, f32)>,
     has_overview: bool,
+    /// Its text is sure.
+    decided: bool,
 }
 
 /// What is kept of a crop for people to look at.
@@ -65,13 +74,15 @@ impl Gate {
         let between = self.frame.map_or(0, |last| frame.saturating_sub(last + 1)).min(MOST_BETWEEN) as u32;
         self.frame = Some(frame);
         if between > 0 {
+            self.behind_gap = Some(frame);
             for track in tracks.iter().filter(|track| track.matched && track.age_frames > 1) {
                 self.tracks.entry(track.track_id).or_default().between += between;
             }
         }
     }
 
-    /// The plate of `track` to read in `frame`, if it is to be read; takes note of it.
+    /// The plate of `track` to read in `frame`, if it is to be read; takes note of it. Where rows have gaps, there are fewer to read than there should
+    /// be: a track whose text is not sure is read in each of them.
     pub fn admit(&mut self, limits: &Limits, frame: u64, track: &Track) -> Option<BoxXyxy> {
         let plate = track.plate_in_source.filter(|_| track.matched)?;
         let height = plate.height();
@@ -79,15 +90,19 @@ impl Gate {
         if !large_enough || track.plate_confidence < limits.min_plate_confidence {
             return None;
         }
+        let is_short = self.behind_gap.is_some_and(|behind| frame < behind.saturating_add(SHORT_FRAMES));
         let between = self.tracks.get(&track.track_id).map_or(0, |seen| seen.between);
         if track.age_frames.saturating_add(between) < limits.min_track_frames {
             return None;
         }
         let seen = self.tracks.entry(track.track_id).or_default();
-        if seen.crops > 0 && frame < seen.last_frame.saturating_add(limits.read_every_frames) {
+        let is_within = |frames: u64| frame < seen.last_frame.saturating_add(frames);
+        let is_in_every_row = is_short && !seen.decided;
+        if seen.crops > 0 && is_within(limits.read_every_frames) && !is_in_every_row {
             return None;
         }
-        if seen.crops >= limits.max_crops_per_track && height < seen.tallest_px * TALLER {
+        let is_read_enough = seen.crops >= limits.max_crops_per_track || seen.decided && is_within(limits.decided_every_frames);
+        if is_read_enough && height < seen.tallest_px * TALLER {
             return None;
         }
         seen.crops += 1;
@@ -113,6 +128,13 @@ impl Gate {
         if has_frame { Shown::CropAndFrame } else { Shown::Crop }
     }
 
+    /// Whether the text of a track is sure: then it is read more seldom. Nothing if the track is over by now.
+    pub fn decide(&mut self, track_id: u64, sure: bool) {
+        if let Some(seen) = self.tracks.get_mut(&track_id) {
+            seen.decided = sure;
+        }
+    }
+
     /// Forgets a track that is over.
     pub fn end(&mut self, track_id: u64) {
         self.tracks.remove(&track_id);
@@ -123,7 +145,8 @@ impl Gate {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { min_track_frames: 5, min_plate_confidence: 0.75, read_every_frames: 2, max_crops_per_track: 3 };
+    const LIMITS: Limits =
+        Limits { min_track_frames: 5, min_plate_confidence: 0.75, read_every_frames: 2, max_crops_per_track: 3, decided_every_frames: 10 };
 
     fn track(age_frames: u32, plate_confidence: f32, height: f32) -> Track {
         Track {
@@ -183,6 +206,43 @@ mod tests {
         assert!(gate.admit(&LIMITS, 24, &track(9, 0.9, 34.0)).is_none());
         gate.end(1);
         assert!(gate.admit(&LIMITS, 25, &track(9, 0.9, 10.0)).is_some());
+    }
+
+    #[test]
+    fn where_rows_have_gaps_a_track_is_read_in_each_until_its_text_is_sure() {
+        let (mut gate, limits) = (Gate::default(), Limits { max_crops_per_track: 100, ..LIMITS });
+        let read = |gate: &mut Gate, frames: &[u64]| -> Vec<u64> {
+            let track = track(9, 0.9, 30.0);
+            let read = frames.iter().filter(|&&frame| {
+                gate.at(frame, std::slice::from_ref(&track));
+                gate.admit(&limits, frame, &track).is_some()
+            });
+            read.copied().collect()
+        };
+        assert_eq!(read(&mut gate, &[10, 11, 12, 13]), [10, 12]);
+        assert_eq!(read(&mut gate, &[16, 17, 18, 21, 22]), [16, 17, 18, 21, 22]);
+        gate.decide(1, true);
+        assert_eq!(read(&mut gate, &[24, 25, 27, 30, 31, 32]), [32]);
+        gate.decide(1, false);
+        let steady: Vec<u64> = (33..60).collect();
+        assert_eq!(read(&mut gate, &steady)[11..], [44, 46, 48, 50, 52, 54, 56, 58], "15 frames after the last gap");
+    }
+
+    #[test]
+    fn a_track_whose_text_is_sure_is_read_every_tenth_frame_and_when_its_plate_is_ten_percent_taller() {
+        let (mut gate, limits) = (Gate::default(), Limits { max_crops_per_track: 100, ..LIMITS });
+        gate.decide(1, true);
+        let read = |gate: &mut Gate, frames: std::ops::Range<u64>, height: f32| -> Vec<u64> {
+            frames.filter(|&f| gate.admit(&limits, f, &track(9, 0.9, height)).is_some()).collect()
+        };
+        assert_eq!(read(&mut gate, 0..5, 30.0), [0, 2, 4], "one that is not known yet cannot be sure");
+        gate.decide(1, true);
+        assert_eq!(read(&mut gate, 5..30, 30.0), [14, 24]);
+        assert_eq!(read(&mut gate, 30..40, 33.5), [30]);
+        gate.decide(1, false);
+        assert_eq!(read(&mut gate, 36..41, 33.5), [36, 38, 40]);
+        gate.end(1);
+        assert_eq!(read(&mut gate, 41..45, 30.0), [41, 43]);
     }
 
     fn kept(overviews: bool, crops: &[(f32, f32)]) -> Vec<Shown> {

@@ -11,7 +11,8 @@
 //! only scores and the evidence's pixels come to the host (`results` of `copies` in the statistics). A frame in host memory, of a camera that `decode`
 //! decodes in software, is cut on the CPU, and its crops are uploaded.
 //!
-//! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing.
+//! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing. In live sites, `vote` may also say which
+//! tracks' texts are sure (`decided`, an edge against the stream): those are read every `decided_every_frames`-th frame, and when they are taller than ever.
 //!
 //! ```yaml
 //! - id: crop
@@ -40,7 +41,7 @@ use gantry_frames::{
 };
 use gantry_images::{Transform, Yuv};
 use gantry_kernels::DeviceFrame;
-use gantry_messages::{BoxXyxy, CropsRow, FrameRow, TracksRow};
+use gantry_messages::{BoxXyxy, CropsRow, DecidedRow, FrameRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gate::{Gate, Limits, Shown};
 use geometry::{MAX_ASPECT, Sizes};
@@ -57,6 +58,7 @@ pub struct Params {
     pub min_plate_confidence: f32,
     pub read_every_frames: u64,
     pub max_crops_per_track: u32,
+    pub decided_every_frames: u64,
     pub margin: f64,
     pub min_height_px: usize,
     pub target_height_px: usize,
@@ -77,6 +79,7 @@ impl Params {
             min_plate_confidence: self.min_plate_confidence,
             read_every_frames: self.read_every_frames,
             max_crops_per_track: self.max_crops_per_track,
+            decided_every_frames: self.decided_every_frames,
         }
     }
 
@@ -145,6 +148,16 @@ impl Stage for Crop {
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
+        if input.port == "decided" {
+            let rows = input.rows::<DecidedRow>()?;
+            out.count("tracks_decided", rows.iter().filter(|row| row.sure).count() as u64);
+            for row in rows {
+                if let Some(camera) = self.cameras.get_mut(&row.source) {
+                    camera.gate.decide(row.track_id, row.sure);
+                }
+            }
+            return Ok(());
+        }
         // Cameras of this message, in its order: a message rarely has more than one or two.
         let mut touched: Vec<String> = Vec::new();
         let mut touch = |source: &str| {

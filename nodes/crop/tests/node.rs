@@ -1,7 +1,7 @@
 //! The node with real pools in one process: frames with a drawn plate, tracks as the tracker sends them.
 
 use gantry_frames::{Client, FrameMeta, Handle, Layout, Mode, Pool, SourceName, StopFlag};
-use gantry_messages::{BoxXyxy, CropsRow, DetectionsRow, FrameRow, Track, TracksRow};
+use gantry_messages::{BoxXyxy, CropsRow, DecidedRow, DetectionsRow, FrameRow, Track, TracksRow};
 use gantry_node::{Context, Input, Outputs, Stage};
 use gantry_node_crop::{CONTRACT, Crop, Params};
 use std::path::Path;
@@ -183,6 +183,22 @@ fn a_small_plate_is_scaled_up_and_every_frame_has_its_row() {
     b.reader.ack(&Handle::from_bytes(sent[6].crops[0].handle)).unwrap();
     assert!(!b.pool.has_unread(), "every frame was given back");
     b.node.finish(&mut b.out).unwrap();
+}
+
+#[test]
+fn a_track_that_vote_is_sure_of_is_read_more_seldom() {
+    let read = |decided: &[DecidedRow]| -> Vec<u64> {
+        let mut b = Bench::new(&[("DECIDED_EVERY_FRAMES", "6")]);
+        b.send_frames(&(0..20).map(|n| b.frame("cam", n, 0.0, 0)).collect::<Vec<_>>());
+        b.send_tracks(&(0..6).map(|n| tracks("cam", n, n as u32 + 1)).collect::<Vec<_>>());
+        b.node.on_input(&Input::of("decided", decided), &mut b.out).unwrap();
+        b.send_tracks(&(6..20).map(|n| tracks("cam", n, n as u32 + 1)).collect::<Vec<_>>());
+        assert_eq!(b.out.counted("tracks_decided"), decided.len() as u64);
+        b.taken().into_iter().filter(|row| !row.crops.is_empty()).map(|row| row.frame).collect()
+    };
+    let row = |source: &str| DecidedRow { source: source.into(), frame: 4, track_id: 3, sure: true, ..Default::default() };
+    assert_eq!(read(&[row("cam")]), [4, 10, 16]);
+    assert_eq!(read(&[row("another")]), [4, 6, 8, 10, 12, 14, 16, 18]);
 }
 
 #[test]

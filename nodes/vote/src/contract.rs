@@ -19,11 +19,18 @@ pub const CONTRACT: Contract = Contract {
     ),
     outputs: list(
         const {
-            &[output(
-                "readings",
-                "readings/v1",
-                "one row per pass of a vehicle with a plate that was read, when its text is settled or its track is over",
-            )]
+            &[
+                output(
+                    "readings",
+                    "readings/v1",
+                    "one row per pass of a vehicle with a plate that was read, when its text is settled or its track is over",
+                ),
+                output(
+                    "decided",
+                    "decided/v1",
+                    "to `crop`, in live sites: one row per track whose text is so sure that it need hardly be read any more, or no longer",
+                ),
+            ]
         },
     ),
     params: list(
@@ -50,6 +57,15 @@ pub const CONTRACT: Contract = Contract {
                     .live(),
                 int_param("settle_frames", "frames", 2, 10_000, 30, "frames in a row that must say the text before it is settled").live(),
                 f64_param("settle_confidence", "", 0.0, 1.0, 0.9, "confidence from which a text can settle").live(),
+                int_param(
+                    "decide_frames",
+                    "frames",
+                    2,
+                    10_000,
+                    5,
+                    "with an edge from `decided`: frames in a row that must say the text with a confidence of 0.7 before its track is decided",
+                )
+                .live(),
                 int_param("merge_ms", "ms", 0, 60_000, 3000, "media time within which a new track with the same plate is the same pass")
                     .live(),
                 bool_param(

@@ -18,6 +18,9 @@
 //! frames or less than `MIN_CONFIDENCE` give none and are counted as `abstained`, and so do texts that never move
 //! and that no sure vehicle carries: boards, clocks in the picture (`BOARDS: true` reads them too).
 //!
+//! **Decided tracks.** In live sites `decided` tells `crop` of tracks whose text is sure after `DECIDE_FRAMES` frames in a row: their plates are then read
+//! more seldom, which leaves time for those that are not sure; and of those in which a different plate appears later, which are read as before. Until such a reading is settled each of its reads stands for the frames before it.
+//!
 //! **Order.** Tracks and texts are joined by camera and frame number; in lossless runs nothing depends on when messages
 //! arrive or on other cameras. Readings of a camera come in the order in which they are due; those due with one frame by
 //! last time, then track.
@@ -53,7 +56,7 @@ use crate::join::{Join, Joined};
 use crate::passes::{Passes, Rules};
 use gantry_contract::Contract;
 use gantry_frames::Mode;
-use gantry_messages::{Message, ReadingRow, TextsRow, TracksRow};
+use gantry_messages::{DecidedRow, Message, ReadingRow, TextsRow, TracksRow};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -72,6 +75,7 @@ pub struct Params {
     pub settle: bool,
     pub settle_frames: u32,
     pub settle_confidence: f32,
+    pub decide_frames: u32,
     pub merge_ms: u32,
     pub boards: bool,
     pub parked_vehicle_confidence: f32,
@@ -85,11 +89,11 @@ pub struct Params {
 }
 
 impl Params {
-    /// What they mean for [`Passes`].
+    /// What they mean for [`Passes`]. `tells_decided`: somebody wants to know which tracks are decided.
     ///
     /// # Errors
     /// `min_length` above `max_length`.
-    pub fn rules(&self, syntaxes: &Arc<Syntaxes>) -> Result<Arc<Rules>, Fault> {
+    pub fn rules(&self, syntaxes: &Arc<Syntaxes>, tells_decided: bool) -> Result<Arc<Rules>, Fault> {
         if self.min_length > self.max_length {
             return Err(Fault::new(format!("parameter `min_length`: {} is above `max_length` {}", self.min_length, self.max_length))
                 .hint("plates have 4 to 10 characters"));
@@ -107,6 +111,7 @@ impl Params {
             min_reads: self.min_reads,
             settle_frames: self.settle.then_some(self.settle_frames),
             settle_confidence: self.settle_confidence,
+            decide_frames: tells_decided.then_some(self.decide_frames),
             merge_ns: i64::from(self.merge_ms) * 1_000_000,
             boards: self.boards,
             parked_vehicle_confidence: self.parked_vehicle_confidence,
@@ -133,6 +138,8 @@ pub struct Voting {
     wanted: usize,
     syntaxes: Arc<Syntaxes>,
     rules: Arc<Rules>,
+    /// Whether `decided` is read.
+    tells_decided: bool,
     mode: Mode,
     cameras: BTreeMap<String, Camera>,
 }
@@ -156,7 +163,7 @@ impl Voting {
         again: impl Fn(&Join, u64) -> bool,
         out: &mut Outputs,
     ) -> Result<(), Fault> {
-        let mut readings = Vec::new();
+        let (mut readings, mut decided) = (Vec::new(), Vec::new());
         for row in rows {
             let source = row.source().to_owned();
             if !row.is_end() && again(&self.camera(&source).join, row.frame()) {
@@ -168,13 +175,14 @@ impl Voting {
             let camera = self.camera(&source);
             camera.quiet_ticks = 0;
             add(&mut camera.join, row);
-            readings.extend(camera.advance(out));
+            readings.extend(camera.advance(&source, &mut decided, out));
             if let Some(frames) = camera.join.ended() {
                 readings.extend(camera.flush(out));
                 self.cameras.remove(&source);
                 readings.push(ReadingRow { source, frame: frames, end: true, ..ReadingRow::default() });
             }
         }
+        out.send("decided", &decided)?;
         out.send("readings", &readings)
     }
 }
@@ -185,11 +193,13 @@ impl Camera {
     }
 
     /// Votes on every frame that is complete.
-    fn advance(&mut self, out: &mut Outputs) -> Vec<ReadingRow> {
+    fn advance(&mut self, source: &str, decided: &mut Vec<DecidedRow>, out: &mut Outputs) -> Vec<ReadingRow> {
         let mut readings = Vec::new();
         while let Some(joined) = self.join.pop() {
-            let (captured_ns, before) = (joined.tracks.captured_ns, readings.len());
+            let (frame, captured_ns, before) = (joined.tracks.frame, joined.tracks.captured_ns, readings.len());
             readings.extend(self.step(joined));
+            let row = |(track_id, sure)| DecidedRow { source: source.to_owned(), frame, end: false, captured_ns, track_id, sure };
+            decided.extend(self.passes.take_decided().into_iter().map(row));
             // The frame that made them due, whichever they show.
             out.age("settled", std::iter::repeat_n(captured_ns, readings.len() - before));
         }
@@ -237,7 +247,16 @@ impl Stage for Voting {
             return Err(Fault::new(format!("parameter `readers` is {}, edges with texts: {}", params.readers, readers.len()))
                 .hint("connect each reader: `texts_a: { source: recognize_a/texts, ... }`, `texts_b: ...`"));
         }
-        Ok(Self { rules: params.rules(&syntaxes)?, syntaxes, mode: ctx.mode, cameras: BTreeMap::new(), readers, wanted: params.readers })
+        let tells_decided = !ctx.consumers("decided").is_empty();
+        Ok(Self {
+            rules: params.rules(&syntaxes, tells_decided)?,
+            syntaxes,
+            tells_decided,
+            mode: ctx.mode,
+            cameras: BTreeMap::new(),
+            readers,
+            wanted: params.readers,
+        })
     }
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
@@ -277,7 +296,7 @@ impl Stage for Voting {
     }
 
     fn on_params(&mut self, params: Params) -> Result<(), Fault> {
-        self.rules = params.rules(&self.syntaxes)?;
+        self.rules = params.rules(&self.syntaxes, self.tells_decided)?;
         for camera in self.cameras.values_mut() {
             camera.passes.set(Arc::clone(&self.rules));
         }

@@ -8,6 +8,7 @@ use crate::traffic::Traffic;
 use gantry_messages::{CropText, ReadingRow, TracksRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tracing::debug;
 
 /// When a reading is sent.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Rules {
     pub settle_frames: Option<u32>,
     /// Confidence from which a text can settle.
     pub settle_confidence: f32,
+    /// Frames in a row that must surely say the text before `crop` is told that the track is decided; `None`: nobody is told.
+    pub decide_frames: Option<u32>,
     /// Media time in ns within which a broken pass goes on.
     pub merge_ns: i64,
     /// Whether texts that stand still and that no sure vehicle carries are read too.
@@ -46,12 +49,20 @@ pub struct Counts {
 struct Live {
     span: Span,
     frames: Vec<FrameReads>,
-    /// Text of the last frames and how many in a row say it.
+    /// Text of the last frames and how many in a row say it. Of a decided track, which is read more seldom, a read stands for the frames before it.
     run: (String, u32),
+    /// How many of the last frames say that text surely.
+    sure_run: u32,
+    /// Of the same text, the length of the run when it was last asked whether it is settled.
+    asked: Option<u32>,
+    /// The text that the track was decided with, as `crop` was told.
+    decided: Option<String>,
     /// Plate width in px when the run began, and now.
     run_width: (f32, f32),
     /// Last frame whose tracks named it.
     listed_frame: u64,
+    /// Last frame in which its plate was read.
+    read_frame: u64,
     /// Key in `sent` once its reading is out.
     sent: Option<u64>,
 }
@@ -77,11 +88,19 @@ pub struct Passes {
     /// Readings of the last minutes, by order of sending.
     sent: BTreeMap<u64, Sent>,
     next_sent: u64,
+    /// Tracks that were decided since the last call, and those that no longer are.
+    decided: Vec<(u64, bool)>,
     counts: Counts,
 }
 
 /// Frames after which a track that is neither named nor ended is over.
 const UNLISTED_FRAMES: u64 = 100;
+
+/// Most frames that one read of a decided track stands for.
+const MOST_BETWEEN_READS: u64 = 10;
+
+/// Reads from asking whether a text is sure to asking again: each costs a vote.
+const ASK_EVERY: u32 = 4;
 
 /// Longest time in ns that a reading waits for the end of a track that seems to be its other half.
 const LONGEST_WAIT_NS: i64 = 10_000_000_000;
@@ -96,6 +115,7 @@ impl Passes {
             held: Vec::new(),
             sent: BTreeMap::new(),
             next_sent: 0,
+            decided: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -108,6 +128,11 @@ impl Passes {
     /// Counts since the last call.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
+    }
+
+    /// Tracks of which it was decided since the last call that more reads would hardly change their texts (`true`), or that they might after all.
+    pub fn take_decided(&mut self) -> Vec<(u64, bool)> {
+        std::mem::take(&mut self.decided)
     }
 
     /// One frame: its tracks and the texts read in it. Returns the readings that are due, in order.
@@ -132,6 +157,7 @@ impl Passes {
             };
             live.add(reads, live.sent.and_then(|k| self.sent.get(&k)).map(|s| s.text.as_str()));
             self.settle(id, &mut due);
+            self.decide(id);
         }
         for id in &tracks.ended {
             self.end_track(*id);
@@ -160,25 +186,17 @@ impl Passes {
     /// Sends the reading of a track that goes on, if its text no longer changes.
     fn settle(&mut self, id: u64, due: &mut Vec<ReadingRow>) {
         let Some(wanted) = self.rules.settle_frames else { return };
-        let Some(live) = self.live.get(&id) else { return };
-        let (text, run) = &live.run;
-        // Asking again with every frame would cost a vote each; every fourth is enough.
-        if live.sent.is_some() || *run < wanted || (*run - wanted) % 4 != 0 || live.frames.last().is_none_or(|f| f.text != *text) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let run = live.run.1;
+        if live.sent.is_some() || run < wanted || live.asked.is_some_and(|asked| run < asked + ASK_EVERY) {
             return;
         }
+        live.asked = Some(run);
         // A plate that still comes closer is read better in a moment.
-        if live.run_width.1 > 1.15 * live.run_width.0 && *run < 4 * wanted {
+        if live.run_width.1 > 1.15 * live.run_width.0 && run < 4 * wanted {
             return;
         }
-        if !cuts(&live.frames).is_empty() {
-            return;
-        }
-        let Some(segment) = Segment::vote(live.span.clone(), live.frames.clone(), &self.rules.options) else { return };
-        if segment.consensus.confidence < self.rules.settle_confidence
-            || edit_distance(&segment.consensus.text, text) > 0 && !looks_like(&segment.consensus.text, text)
-        {
-            return;
-        }
+        let Some(segment) = self.sure(id) else { return };
         let key = if let Some(key) = self.already_sent(&segment) {
             self.counts.merged += 1;
             key
@@ -194,6 +212,37 @@ impl Passes {
             live.sent = Some(key);
             live.frames.clear();
         }
+    }
+
+    /// Notes a track whose text is sure, also where it is not sent yet: while its plate comes closer, `crop` still reads it whenever it has become taller.
+    /// One surely read other plate, and it is not: the tracker slipped to another vehicle.
+    fn decide(&mut self, id: u64) {
+        let Some(wanted) = self.rules.decide_frames else { return };
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let text = &live.run.0;
+        match &live.decided {
+            None if live.sure_run >= wanted => {
+                live.decided = Some(text.clone());
+                self.decided.push((id, true));
+            }
+            Some(decided) if live.sure_run > 0 && differ(decided, text) => {
+                live.decided = None;
+                self.decided.push((id, false));
+            }
+            _ => {}
+        }
+    }
+
+    /// The vote of a track that goes on, if it is certain and says what the last frames say.
+    fn sure(&self, id: u64) -> Option<Segment> {
+        let live = self.live.get(&id)?;
+        let text = &live.run.0;
+        if live.frames.last().is_none_or(|f| f.text != *text) || !cuts(&live.frames).is_empty() {
+            return None;
+        }
+        let segment = Segment::vote(live.span.clone(), live.frames.clone(), &self.rules.options)?;
+        let says_the_same = edit_distance(&segment.consensus.text, text) == 0 || looks_like(&segment.consensus.text, text);
+        (says_the_same && segment.consensus.confidence >= self.rules.settle_confidence).then_some(segment)
     }
 
     /// A track is over: votes, cuts it where its text changed for good, and holds the result for its other half.
@@ -262,7 +311,7 @@ impl Passes {
                 readings.push(segment.reading(&self.source));
                 self.note_sent(&segment);
             } else {
-                self.counts.abstained += 1;
+                self.abstain(&segment);
             }
         }
         readings
@@ -287,6 +336,14 @@ impl Passes {
         segment.consensus.confidence >= self.rules.min_confidence
             && segment.consensus.frames_read >= self.rules.min_reads
             && (self.rules.boards || !segment.span.traffic.is_board())
+    }
+
+    /// Counts a pass without a reading, and says at `debug` why it has none.
+    fn abstain(&mut self, segment: &Segment) {
+        self.counts.abstained += 1;
+        let (span, says) = (&segment.span, &segment.consensus);
+        let (board, frames_read, confidence) = (span.traffic.is_board(), says.frames_read, says.confidence);
+        debug!(camera = self.source, track = span.track_id, text = says.text, confidence, frames_read, board, "a pass without a reading");
     }
 
     fn note_sent(&mut self, segment: &Segment) -> u64 {
@@ -325,17 +382,32 @@ impl Sent {
 impl Live {
     fn new(track_id: u64, frame: u64, pts_ns: i64) -> Self {
         let span = Span { track_id, first_frame: frame, first_pts_ns: pts_ns, last_pts_ns: pts_ns, traffic: Traffic::default() };
-        Self { span, frames: Vec::new(), run: (String::new(), 0), run_width: (0.0, 0.0), listed_frame: frame, sent: None }
+        Self {
+            span,
+            frames: Vec::new(),
+            run: (String::new(), 0),
+            run_width: (0.0, 0.0),
+            listed_frame: frame,
+            sent: None,
+            asked: None,
+            sure_run: 0,
+            decided: None,
+            read_frame: frame,
+        }
     }
 
     /// `sent`: the text that is out for this track; then only frames that say another one are kept.
     fn add(&mut self, reads: FrameReads, sent: Option<&str>) {
         if reads.text == self.run.0 {
-            self.run.1 += 1;
+            let between = reads.frame.saturating_sub(self.read_frame).clamp(1, MOST_BETWEEN_READS) as u32;
+            self.run.1 += if self.decided.is_some() { between } else { 1 };
         } else {
             self.run = (reads.text.clone(), 1);
+            self.asked = None;
             self.run_width.0 = reads.bbox.width();
         }
+        self.read_frame = reads.frame;
+        self.sure_run = if reads.confidence >= clash::SURE { (self.sure_run + 1).min(self.run.1) } else { 0 };
         self.run_width.1 = reads.bbox.width();
         if sent.is_some_and(|text| !differ(text, &reads.text)) {
             return;

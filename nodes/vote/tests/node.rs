@@ -2,7 +2,7 @@
 
 use gantry_contract::ParamSet;
 use gantry_frames::Mode;
-use gantry_messages::{BoxXyxy, CharRead, CropText, ReadingRow, TextsRow, Track, TracksRow, VariantRead};
+use gantry_messages::{BoxXyxy, CharRead, CropText, DecidedRow, ReadingRow, TextsRow, Track, TracksRow, VariantRead};
 use gantry_node::{Context, Fault, Input, Outputs, Stage};
 use gantry_node_vote::{CONTRACT, Params, Voting};
 use proptest::prelude::*;
@@ -85,6 +85,23 @@ fn the_end_of_a_camera_comes_after_its_last_reading() {
     assert!(readings[3].end && readings[3].frame == FRAMES);
     node.finish(&mut out).unwrap();
     assert!(out.taken::<ReadingRow>("readings").is_empty(), "sent twice");
+}
+
+#[test]
+fn crop_is_told_of_decided_tracks_where_the_graph_has_an_edge_for_it() {
+    let told = |context: Context| {
+        let params: Params = ParamSet::from_env(&CONTRACT, []).expect("parameters are valid").to().expect("parameters fit");
+        let (mut node, mut out) = (Voting::open(params, &context).unwrap(), Outputs::collector());
+        let (tracks, texts) = rows("gate", ["KXW7391", "PLM4528", "ZRT6604"]);
+        node.on_input(&Input::of("tracks", &tracks), &mut out).unwrap();
+        node.on_input(&Input::of("texts", &texts), &mut out).unwrap();
+        out.taken::<DecidedRow>("decided")
+    };
+    let context = || Context::for_test("vote", Mode::Live, &std::env::temp_dir());
+    let rows = told(context().with_consumer("decided", "crop"));
+    assert_eq!(rows.iter().map(|r| (r.source.as_str(), r.track_id)).collect::<Vec<_>>(), [("gate", 1), ("gate", 2), ("gate", 3)]);
+    assert!(rows.iter().all(|row| row.frame % 40 < 20), "{rows:?}");
+    assert!(told(context()).is_empty());
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn rules() -> Rules {
         min_reads: 2,
         settle_frames: Some(30),
         settle_confidence: 0.9,
+        decide_frames: None,
         merge_ns: 3_000_000_000,
     }
 }
@@ -327,4 +328,61 @@ fn a_track_whose_end_was_lost_on_the_way_is_over_after_a_while() {
     scene.pass(1, "KXW7391", 8, 100.0, 10.0);
     scene.nothing(200);
     assert_eq!(scene.readings.len(), 1);
+}
+
+#[test]
+fn a_track_is_decided_when_its_text_is_sure_and_only_where_somebody_wants_to_know() {
+    let decided = |rules: Rules, p: f32| {
+        let mut scene = Scene::new(rules);
+        let frames: Vec<u64> = (0..29)
+            .filter_map(|i| {
+                scene.frame(&[Seen { confidence: p, ..seen(7, "KXW7391", 100.0 + 10.0 * i as f32) }], &[]);
+                (scene.passes.take_decided() == [(7, true)]).then_some(scene.frame)
+            })
+            .collect();
+        (frames, scene.readings.len())
+    };
+    let told = || Rules { decide_frames: Some(8), ..rules() };
+    let (frames, readings) = decided(told(), 0.95);
+    assert_eq!((frames.len(), readings), (1, 0), "once, and before it is sent");
+    assert!((8..20).contains(&frames[0]), "{frames:?}");
+    assert!(decided(told(), 0.4).0.is_empty(), "half-sure reads decide nothing so soon");
+    assert!(decided(rules(), 0.95).0.is_empty());
+}
+
+#[test]
+fn another_plate_in_a_decided_track_has_it_read_as_before() {
+    let mut scene = Scene::new(Rules { decide_frames: Some(5), ..rules() });
+    scene.pass(7, "KXW7391", 12, 100.0, 10.0);
+    assert_eq!(scene.passes.take_decided(), [(7, true)]);
+    // A misread and a read that nobody is sure of are no other plate.
+    scene.pass(7, "KXW7341", 1, 220.0, 10.0);
+    scene.frame(&[Seen { confidence: 0.4, ..seen(7, "PLM4528", 230.0) }], &[]);
+    assert!(scene.passes.take_decided().is_empty());
+    scene.pass(7, "PLM4528", 1, 100.0, 10.0);
+    assert_eq!(scene.passes.take_decided(), [(7, false)]);
+    scene.pass(7, "PLM4528", 9, 110.0, 10.0);
+    assert_eq!(scene.passes.take_decided(), [(7, true)]);
+    scene.end(7);
+    assert_eq!(scene.plates(), ["KXW7391", "PLM4528"]);
+}
+
+#[test]
+fn a_read_of_a_decided_track_stands_for_the_frames_before_it() {
+    let sent_after = |every: u32| {
+        let mut scene = Scene::new(Rules { decide_frames: Some(8), ..rules() });
+        let (mut is_decided, mut reads) = (false, 0);
+        while scene.readings.is_empty() && scene.frame < 200 {
+            let is_read = !is_decided || scene.frame.is_multiple_of(u64::from(every));
+            reads += u32::from(is_read);
+            let text = if is_read { "KXW7391" } else { "" };
+            scene.frame(&[seen(7, text, 100.0 + 3.0 * scene.frame as f32)], &[]);
+            is_decided |= !scene.passes.take_decided().is_empty();
+        }
+        assert!(is_decided);
+        (scene.frame, reads)
+    };
+    assert_eq!(sent_after(1), (30, 30));
+    let (frame, reads) = sent_after(10);
+    assert!((30..=50).contains(&frame) && reads < 20, "{frame} {reads}");
 }

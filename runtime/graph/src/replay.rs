@@ -53,6 +53,7 @@ pub fn for_replay(recorded: &Graph, recording: &Path, cameras: &[String], here: 
             _ if node.get("outputs").and_then(Value::as_sequence).is_none_or(Vec::is_empty) => continue,
             _ => {}
         }
+        drop_feedback(&mut node, &kind);
         node.retain(|key, value| KEYS.contains(&text_of(key).as_str()) && !value.is_null());
         nodes.push(node);
     }
@@ -79,6 +80,14 @@ fn camera_name(node: &Mapping) -> String {
     env("NAME".to_owned())
         .or_else(|| env(format!("{MODULE_PARAMETER}NAME")))
         .unwrap_or_else(|| node.get("id").map(text_of).unwrap_or_default())
+}
+
+/// Takes out edges from further down: in a lossless run they would make it differ from run to run.
+fn drop_feedback(node: &mut Mapping, kind: &str) {
+    let Some(contract) = contract_of(kind) else { return };
+    if let Some(inputs) = node.get_mut("inputs").and_then(Value::as_mapping_mut) {
+        inputs.retain(|input, _| !contract.input_port(&text_of(input)).is_some_and(|port| port.feedback));
+    }
 }
 
 /// Takes out edges from nodes that are gone, and nodes that nothing feeds any more.
@@ -155,6 +164,8 @@ nodes:
   - { id: b, path: bin/camera, inputs: { credit: b_decode/credit }, outputs: [packets], env: { SOURCE: 'rtsp://h/b' } }
   - { id: b_decode, path: bin/decode, inputs: { packets: b/packets }, outputs: [frames, credit] }
   - { id: recognize, path: bin/recognize, restart_policy: on-failure, name: null, inputs: { x: { source: a.decode/frames, queue_size: 8 }, y: b_decode/frames }, outputs: [texts], env: { MODEL: m.onnx } }
+  - { id: crop, path: bin/crop, inputs: { frames: a.decode/frames, decided: vote/decided }, outputs: [crops] }
+  - { id: vote, path: bin/vote, inputs: { texts: crop/crops }, outputs: [readings, decided] }
   - { id: store, path: bin/store, inputs: { readings: recognize/texts }, env: { SQLITE: site.sqlite } }
   - { id: visits, path: bin/visits, inputs: { readings: recognize/texts }, outputs: [visits], env: { STATE: /site/state } }
   - { id: mqtt, path: bin/mqtt_sink, inputs: { readings: recognize/texts } }
@@ -173,7 +184,8 @@ nodes:
     fn cameras_come_out_of_the_recording_and_nobody_outside_is_told() {
         let graph = replayed(&["a"], &|file| Some(Path::new("/models").join(file))).unwrap();
         let ids: Vec<&str> = graph.nodes.iter().map(|n| n.id.as_str()).collect();
-        assert_eq!(ids, ["a.camera", "a.decode", "recognize", "store", "visits"]);
+        assert_eq!(ids, ["a.camera", "a.decode", "recognize", "crop", "vote", "store", "visits"]);
+        assert_eq!(graph.node("crop").unwrap().inputs.len(), 1, "what `vote` tells `crop` is for live sites");
         assert!(graph.node("visits").unwrap().env.is_empty(), "the state of the site stays as it is");
         assert_eq!(graph.env, [("GANTRY_MODE".to_owned(), "lossless".to_owned())]);
         assert_eq!(graph.node("a.camera").unwrap().env, [("SOURCE".into(), "/run.mcap".into()), ("NAME".into(), "a".into())]);
@@ -182,7 +194,9 @@ nodes:
         assert_eq!((recognize.inputs[0].queue_size, recognize.inputs[0].queue_policy.as_deref()), (Some(256), Some("backpressure")));
         assert_eq!(recognize.env, [("MODEL".into(), "/models/m.onnx".into())]);
         assert!(!recognize.keys.contains(&"restart_policy".to_owned()) && graph.node("store").unwrap().env.is_empty());
-        assert_eq!(replayed(&["b", "a"], &|f| Some(f.to_owned())).unwrap().nodes.len(), 7);
+        assert_eq!(replayed(&["b", "a"], &|f| Some(f.to_owned())).unwrap().nodes.len(), 9);
+        let of_b = replayed(&["b"], &|f| Some(f.to_owned())).unwrap();
+        assert!(of_b.node("crop").is_none() && of_b.node("vote").is_none(), "nothing feeds them but one another");
     }
 
     #[test]

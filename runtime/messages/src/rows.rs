@@ -41,6 +41,7 @@ message!(DetectionsRow, "detections/v1", |row| Some(row.captured_ns));
 message!(TracksRow, "tracks/v1", |row| Some(row.captured_ns));
 message!(CropsRow, "crops/v1", |row| Some(row.captured_ns));
 message!(TextsRow, "texts/v1", |row| Some(row.captured_ns));
+message!(DecidedRow, "decided/v1", |row| Some(row.captured_ns));
 message!(ReadingRow, "readings/v1", |row| Some(row.captured_ns));
 message!(VisitRow, "visits/v1", |row| Some(row.captured_ns));
 
@@ -444,6 +445,23 @@ pub struct ReadingRow {
     /// JPEG of the whole frame of the evidence, scaled down; empty where none was made.
     #[serde(with = "serde_bytes")]
     pub overview: Vec<u8>,
+}
+
+/// A track whose plate has been read so often and so surely that more reads would hardly change its text; or, later, that another text appeared in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DecidedRow {
+    /// Camera.
+    pub source: String,
+    /// Frame whose read said so.
+    pub frame: u64,
+    /// Closes the source; no track.
+    pub end: bool,
+    /// Wall clock of that frame in ns since 1970; files: media time.
+    pub captured_ns: i64,
+    /// The track.
+    pub track_id: u64,
+    /// Whether its text is sure.
+    pub sure: bool,
 }
 
 /// Something that a vehicle did on the site: it came, it left, it was seen. Made of readings, and of tracks where lines are drawn.

@@ -148,7 +148,7 @@ impl Engine {
         let folders = gantry_node_enhance::operators::folders(models.operator_path).map_err(refused)?;
         let loaded = gantry_node_enhance::operators::load(&operators, &folders, "").map_err(refused)?;
         let vote: gantry_node_vote::Params = defaults(&gantry_node_vote::CONTRACT)?;
-        let rules = vote.rules(&std::sync::Arc::new(gantry_node_vote::Syntaxes::built_in())).map_err(refused)?;
+        let rules = vote.rules(&std::sync::Arc::new(gantry_node_vote::Syntaxes::built_in()), false).map_err(refused)?;
         Ok(Self {
             finder,
             reader,

@@ -104,7 +104,7 @@ impl<'a> Line<'a> {
             operators,
             grey: Vec::new(),
             text: Reader::open(Path::new(&p.recognize.model), &options(&p.recognize.device, p.recognize.threads)?)?,
-            passes: Passes::new(camera, p.vote.rules(&syntaxes)?),
+            passes: Passes::new(camera, p.vote.rules(&syntaxes, false)?),
             p,
         })
     }
