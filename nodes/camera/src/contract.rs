@@ -111,7 +111,14 @@ pub const CONTRACT: Contract = Contract {
                     None,
                     "for `gantry plan` alone, where plates are read: `width_m=6`, or `focal_mm=8 sensor_mm=5.4 distance_m=14 height_m=4`, or `plate_px=120`; also `size=1920x1080 fps=25`",
                 ),
-                int_param("window_packets", "packets", 2, 1024, 64, "packets that may be unacknowledged at once"),
+                int_param(
+                    "window_packets",
+                    "packets",
+                    4,
+                    1024,
+                    64,
+                    "packets that may be unacknowledged at once; `decode` acknowledges four live ones at a time",
+                ),
                 int_param("window_mb", "MB", 1, 1024, 32, "size of the packets that may be unacknowledged at once"),
                 int_param("group_packets", "packets", 1, 64, 8, "packets in one message at most"),
             ]

@@ -63,7 +63,7 @@ pub struct Params {
     pool_mb: u64,
 }
 
-/// Live: packets that credit is given for at once. Each credit is a message, a window is 32 packets or more, and with a tick all of them are credited.
+/// Live: packets that credit is given for at once: each credit is a message. No window of a camera is smaller, and with a tick all of them are credited.
 const LIVE_CREDIT: u32 = 4;
 
 /// The node.
