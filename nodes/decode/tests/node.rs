@@ -319,6 +319,36 @@ fn two_cameras_share_a_decoder_node_and_each_comes_as_if_alone() {
 }
 
 #[test]
+fn a_live_camera_has_credit_for_four_packets_at_once_and_for_the_rest_with_the_tick() {
+    let folder = Folder::new("live-credit");
+    let file = folder.clip("clip.mp4", &format!("-f lavfi -i testsrc2=size=320x180:rate=25 -frames:v 30 {H264}"));
+    let mut camera = camera(&file, &folder.0, &[]).unwrap();
+    let (mut from_camera, mut from_decode) = (Outputs::collector(), Outputs::collector());
+    let mut packets: Vec<PacketRow> = Vec::new();
+    while packets.len() < 10 {
+        camera.work(&mut from_camera).unwrap();
+        packets.extend(from_camera.taken("packets"));
+    }
+    let context = Context::for_test("decode0", Mode::Live, &folder.0).with_consumer("frames", "reader");
+    let mut decode = Decode::open(params::<Decode>(&[]), &context).unwrap();
+    let mut credited = |decode: &mut Decode| -> Vec<u64> {
+        while decode.work(&mut from_decode).unwrap() == Work::Again {}
+        from_decode.taken::<CreditRow>("credit").iter().map(|row| row.frame).collect()
+    };
+    let mut told = Vec::new();
+    for packet in &packets[..10] {
+        decode.on_input(&Input::of("packets", std::slice::from_ref(packet)), &mut Outputs::collector()).unwrap();
+        told.extend(credited(&mut decode));
+    }
+    assert_eq!(told, [4, 8]);
+    let mut ticked = Outputs::collector();
+    decode.on_tick(&mut ticked).unwrap();
+    assert_eq!(ticked.taken::<CreditRow>("credit").iter().map(|row| row.frame).collect::<Vec<_>>(), [10]);
+    decode.on_tick(&mut ticked).unwrap();
+    assert!(ticked.taken::<CreditRow>("credit").is_empty());
+}
+
+#[test]
 fn asking_for_nvdec_without_a_gpu_is_refused_with_a_hint() {
     let folder = Folder::new("nvdec");
     let context = Context::for_test("decode0", Mode::Lossless, &folder.0);
