@@ -44,7 +44,7 @@ pub fn run<S: Stage>() -> ExitCode {
     #[allow(unsafe_code)]
     // SAFETY: `run` is a node's `main`; no thread has been started so far.
     let _zenoh = unsafe { crate::zenoh::settle() }
-        .inspect_err(|error| debug!(%error, "dora's zenoh session keeps its usual settings, and is awake more often"));
+        .inspect_err(|error| warn!(%error, "dora's zenoh session keeps its usual settings, and is awake more often"));
     match run_in_graph::<S>(&contract) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Told) => ExitCode::FAILURE,
@@ -428,5 +428,38 @@ impl<S: Stage> Running<'_, S> {
         if let Err(e) = self.out.stats.write(&dir) {
             debug!(error = %e, "statistics could not be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_contract::{Arity, input, list, text};
+
+    const CONTRACT: Contract = Contract {
+        name: text("crop"),
+        summary: text("Cuts."),
+        inputs: list(
+            const { &[input("tracks", "tracks/v1", Arity::One, ""), input("decided", "decided/v1", Arity::Optional, "").feedback()] },
+        ),
+        outputs: list(const { &[] }),
+        params: list(const { &[] }),
+    };
+
+    fn context(mode: Mode, inputs: &serde_json::Value) -> Context {
+        let graph = serde_json::json!({"nodes": [{"id": "crop", "inputs": inputs}]});
+        Context::for_test("crop", mode, std::path::Path::new("/tmp")).in_graph(graph).unwrap()
+    }
+
+    #[test]
+    fn what_comes_back_from_further_down_is_not_waited_for_and_has_no_place_in_a_lossless_run() {
+        let both = serde_json::json!({"tracks": "track/tracks", "decided": "vote/decided", "tick": "dora/timer/secs/1"});
+        let live = context(Mode::Live, &both);
+        assert_eq!(awaited(&CONTRACT, &live).map(|edge| edge.input.as_str()).collect::<Vec<_>>(), ["tracks"]);
+        assert!(no_feedback_in_lossless_runs(&CONTRACT, &live).is_ok());
+        let fault = no_feedback_in_lossless_runs(&CONTRACT, &context(Mode::Lossless, &both)).unwrap_err();
+        assert!(fault.message().contains("`decided`, from `vote/decided`") && fault.hint_text().is_some(), "{fault}");
+        let one = serde_json::json!({"tracks": "track/tracks"});
+        assert!(no_feedback_in_lossless_runs(&CONTRACT, &context(Mode::Lossless, &one)).is_ok());
     }
 }
