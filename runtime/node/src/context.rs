@@ -1,7 +1,7 @@
 use crate::memory::Place;
 use crate::stats::{MadeStats, ReadStats};
 use crate::topology::Topology;
-use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV};
+use crate::{Consumer, Edge, Fault, MODE_ENV, RUN_DIR_ENV, Waker};
 use gantry_contract::{Contract, ParamError, ParamSet};
 use gantry_frames::{Client, ClientConfig, ConsumerSpec, Memory, Mode, NODE_MAX_HELD, Pool, PoolConfig, PoolWatch, StopFlag};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub struct Context {
     pub mode: Mode,
     /// Set when the node is to end; pass it to everything that waits.
     pub stop: StopFlag,
+    /// Has the node's stage called from threads of its own.
+    pub waker: Waker,
     /// Folder for statistics and faults of this run, if the graph was started by `gantry`.
     pub run_dir: Option<PathBuf>,
     /// Id of the run, the same for all its nodes and after a restart of one.
@@ -35,7 +37,7 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(node_id: &str, dataflow_id: &str, graph: serde_json::Value, stop: StopFlag) -> Result<Self, Fault> {
+    pub(crate) fn new(node_id: &str, dataflow_id: &str, graph: serde_json::Value, stop: StopFlag, waker: Waker) -> Result<Self, Fault> {
         let topology = Topology::read(&graph, node_id)?;
         let mode = match std::env::var(MODE_ENV).as_deref() {
             Ok("live") => Mode::Live,
@@ -48,6 +50,7 @@ impl Context {
             node_id: node_id.to_owned(),
             mode,
             stop,
+            waker,
             run_dir: std::env::var_os(RUN_DIR_ENV).map(PathBuf::from),
             run_id: dataflow_id.to_owned(),
             graph: Arc::new(graph),
@@ -65,6 +68,7 @@ impl Context {
             node_id: node_id.to_owned(),
             mode,
             stop: StopFlag::new(),
+            waker: Waker::default(),
             run_dir: None,
             run_id: "test".to_owned(),
             graph: Arc::default(),

@@ -3,6 +3,7 @@ use crate::delivery::Delivery;
 use crate::memory::{PROBE_ARGUMENT, answer_probe};
 use crate::outputs::add;
 use crate::scheduling::prefer_throughput;
+use crate::waker::{Happening, Waker};
 use crate::{Context, Edge, Fault, Input, NodeStats, Outputs, Stage, Work, added};
 use arrow_array::ArrayRef;
 use dora_node_api::{DoraNode, Event, EventStream, StopCause};
@@ -123,7 +124,9 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
     let configuration = serde_json::to_value(node.node_config()).map_err(|e| named(Fault::from(e)))?;
     let stays = added::complete(&mut descriptor, &node_id, &configuration, contract, |name| std::env::var(name).ok()).map_err(named)?;
     let dataflow_id = node.dataflow_id().to_string();
-    let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone()).map_err(named)?;
+    let (happens, happenings) = sync_channel(EVENT_QUEUE);
+    let waker = Waker::new(happens.clone());
+    let context = Context::new(&node_id, &dataflow_id, descriptor, stop.clone(), waker).map_err(named)?;
     no_feedback_in_lossless_runs(contract, &context).map_err(named)?;
     let params = context.params(contract).map_err(|faults| named(all_of(faults)))?;
     let run = context.run_id.clone();
@@ -146,8 +149,8 @@ fn run_in_graph<S: Stage>(contract: &Contract) -> Result<(), Told> {
         worked: Duration::ZERO,
         context,
     };
-    let events = pump(events, stop).map_err(named)?;
-    let result = node.until_done(&events).or_else(|fault| excused(fault, &node.context.stop));
+    pump(events, happens, stop).map_err(named)?;
+    let result = node.until_done(&happenings).or_else(|fault| excused(fault, &node.context.stop));
     node.write_stats(result.is_ok());
     // Told while the stage lives: libraries that hold a card which has failed may end the process when they are given back.
     result.map_err(named)
@@ -217,19 +220,20 @@ fn end_on_signals(stop: &StopFlag) -> Result<(), Fault> {
 }
 
 /// Moves dora's events into a queue, so that `Stop` is seen while the stage waits for a free slot.
-fn pump(mut events: EventStream, stop: StopFlag) -> Result<Receiver<Event>, Fault> {
-    let (sender, receiver): (SyncSender<Event>, _) = sync_channel(EVENT_QUEUE);
+fn pump(mut events: EventStream, happens: SyncSender<Happening>, stop: StopFlag) -> Result<(), Fault> {
     std::thread::Builder::new().name("dora-events".into()).spawn(move || {
         while let Some(event) = events.recv() {
             if matches!(event, Event::Stop(StopCause::Manual)) {
                 stop.set();
             }
-            if sender.send(event).is_err() {
-                break;
+            if happens.send(Happening::Event(event)).is_err() {
+                return;
             }
         }
+        // The stage's wakers keep the queue open. Nobody listens any more where this fails.
+        let _ = happens.send(Happening::Over);
     })?;
-    Ok(receiver)
+    Ok(())
 }
 
 struct Running<'a, S: Stage> {
@@ -257,11 +261,11 @@ enum Flow {
 }
 
 impl<S: Stage> Running<'_, S> {
-    fn until_done(&mut self, events: &Receiver<Event>) -> Result<(), Fault> {
+    fn until_done(&mut self, happenings: &Receiver<Happening>) -> Result<(), Fault> {
         loop {
             // Take what is there; ask the stage for work only when nothing is.
-            let event = match events.try_recv() {
-                Ok(event) => Some(event),
+            let happening = match happenings.try_recv() {
+                Ok(happening) => Some(happening),
                 Err(_) if self.context.stop.is_set() => None,
                 Err(_) if self.handle_overdue()? => continue,
                 Err(_) => match self.work()? {
@@ -270,23 +274,29 @@ impl<S: Stage> Running<'_, S> {
                         continue;
                     }
                     Work::Done => break,
-                    Work::Idle => events.recv().ok(),
-                    Work::After(time) => match events.recv_timeout(time) {
-                        Ok(event) => Some(event),
+                    Work::Idle => happenings.recv().ok(),
+                    Work::After(time) => match happenings.recv_timeout(time) {
+                        Ok(happening) => Some(happening),
                         Err(RecvTimeoutError::Timeout) => continue,
                         Err(RecvTimeoutError::Disconnected) => None,
                     },
                 },
             };
-            let Some(event) = event else { break };
-            if matches!(self.handle(event)?, Flow::End) {
-                break;
+            match happening {
+                Some(Happening::Woken) => {}
+                Some(Happening::Event(event)) => {
+                    if matches!(self.handle(event)?, Flow::End) {
+                        break;
+                    }
+                }
+                Some(Happening::Over) | None => break,
             }
         }
         self.stage.finish(&mut self.out)?;
         while self.stays && !self.context.stop.is_set() {
-            match events.recv() {
-                Ok(Event::Stop(StopCause::Manual)) | Err(_) => break,
+            match happenings.recv() {
+                Ok(Happening::Over) | Err(_) => break,
+                Ok(Happening::Event(Event::Stop(StopCause::Manual))) => break,
                 Ok(_) => {}
             }
         }
@@ -298,7 +308,7 @@ impl<S: Stage> Running<'_, S> {
         let (watch, before) = (Watch::start(), self.out.sent());
         let work = self.stage.work(&mut self.out)?;
         let rows = self.out.sent() - before;
-        if rows > 0 || work == Work::Again {
+        if rows > 0 || work != Work::Idle {
             self.worked += watch.worked();
         }
         if rows > 0 {

@@ -28,6 +28,7 @@ mod shortage;
 mod stats;
 pub mod testing;
 mod topology;
+mod waker;
 mod writer;
 mod zenoh;
 
@@ -46,6 +47,7 @@ pub use scheduling::give_way;
 pub use shortage::Shortage;
 pub use stats::{CopyStats, MadeStats, NodeStats, ReadStats, STATS_DIR};
 pub use topology::{Consumer, Edge};
+pub use waker::Waker;
 pub use writer::{Encoded, Writer};
 pub use zenoh::{ZENOH_OVERLAY, ZENOH_OVERLAY_ENV};
 

@@ -63,8 +63,8 @@ impl Outputs {
         captured_ns.for_each(|captured| latency.add(captured, now));
     }
 
-    /// Counts what `rows` rows took, under the name of an input or of `work`.
-    pub(crate) fn busy(&mut self, name: &str, time: Duration, rows: u64) {
+    /// Counts what `rows` rows took, under the name of an input, of `work`, or of a thread of the stage's own.
+    pub fn busy(&mut self, name: &str, time: Duration, rows: u64) {
         match self.stats.busy.get_mut(name) {
             Some(busy) => busy.add(time, rows),
             None => self.stats.busy.entry(name.to_owned()).or_default().add(time, rows),
