@@ -66,6 +66,9 @@ pub struct Params {
 /// Live: packets that credit is given for at once: each credit is a message. No window of a camera is smaller, and with a tick all of them are credited.
 const LIVE_CREDIT: u32 = 4;
 
+/// Live: the stages behind this one go first, a little.
+const NICER: i32 = 2;
+
 /// The node.
 pub struct Decode {
     context: Context,
@@ -87,6 +90,11 @@ impl Stage for Decode {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
+        if context.mode == Mode::Live
+            && let Err(error) = gantry_node::give_way(NICER)
+        {
+            tracing::warn!(%error, "the stages behind this one do not go first");
+        }
         Ok(Self {
             card: card::open(&params, context)?,
             host: Lane::new(Memory::Host, &context.stop),

@@ -77,6 +77,9 @@ const MOST_UNSEEN: u64 = 3;
 /// Live: longest time without a frame for readers that do not come to those there are.
 const SEND_AFTER: Duration = Duration::from_millis(250);
 
+/// Live: the stages behind this one go first, a little.
+const NICER: i32 = 1;
+
 /// The node.
 pub struct Resize {
     width: u32,
@@ -102,6 +105,11 @@ impl Stage for Resize {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(p: Params, context: &Context) -> Result<Self, Fault> {
+        if context.mode == Mode::Live
+            && let Err(error) = gantry_node::give_way(NICER)
+        {
+            tracing::warn!(%error, "the stages behind this one do not go first");
+        }
         let arrangement = match (p.dtype, p.layout) {
             (Samples::U8, Axes::Nchw) => Arrangement::PlanarU8,
             (Samples::U8, Axes::Nhwc) => Arrangement::InterleavedU8,

@@ -19,22 +19,20 @@ pub(crate) fn prefer_throughput() -> io::Result<()> {
     }
 }
 
-/// How much a stage that gives way is nicer than the others: it has a third of their weight.
-const NICER: i32 = 5;
-
-/// Lets the other nodes of a live graph go first (`setpriority`, sched(7)): for the stage that may leave work out when the processor is full. What it
-/// leaves out is counted there; where everybody waits for the processor alike, each stage is late and each loses something.
+/// Lets the other nodes of a live graph go first (`setpriority`, sched(7)) by that many levels of niceness, each a fifth of the weight: for the stage that may
+/// leave work out when the processor is full, and a little for the first stages. What is nearly read goes before what was just taken, so that frames get
+/// through one after the other instead of all late; and what there is no time for is left out in one place and counted there.
 ///
 /// It is for the calling thread and those that it starts from then on.
 ///
 /// # Errors
 /// What the system answers; the stage then competes with the others as any.
 #[allow(unsafe_code)]
-pub fn give_way() -> io::Result<()> {
+pub fn give_way(levels: i32) -> io::Result<()> {
     // SAFETY: the call takes numbers only; 0 names the calling thread.
     let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: as above.
-    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, (now + NICER).min(19)) } {
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, (now + levels).min(19)) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -57,8 +55,8 @@ mod tests {
         let before = niceness();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                give_way().unwrap();
-                assert_eq!(niceness(), (before + NICER).min(19));
+                give_way(5).unwrap();
+                assert_eq!(niceness(), (before + 5).min(19));
             });
         });
         assert_eq!(niceness(), before, "this thread was not asked");
