@@ -55,7 +55,7 @@ pub const CONTRACT: Contract = Contract {
                     0,
                     10_000,
                     200,
-                    "live mode on the CPU, where frames are left out: longest time between two looks at a camera's whole picture; in between only the plates that move are looked for near where they were; 0: never",
+                    "live mode on the CPU, where frames are left out: time between two looks at a camera's whole picture, longer where there is none for it; in between only the plates that move are looked for near where they were; 0: never",
                 )
                 .live(),
                 int_param(

@@ -2,7 +2,9 @@
 
 use crate::{MOST_HELD, Params};
 use gantry_frames::{Acquired, Memory};
-use gantry_inference::{Detector, Device, DeviceDetector, ModelError, Options, RawDetection, Selection, Windows, default_engine_cache};
+use gantry_inference::{
+    Detector, Device, DeviceDetector, ElementType, ModelError, Options, RawDetection, Selection, Windows, default_engine_cache,
+};
 use gantry_kernels::{KernelError, Kernels, LoadOptions};
 use gantry_node::Fault;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,17 @@ pub enum Engine {
     Host(Box<Detector>),
     /// Pictures in the card's memory.
     Card(Box<DeviceDetector>),
+}
+
+/// What frames have to be like, and what is found in them.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub classes: Vec<String>,
+    pub element: ElementType,
+    /// Of one picture.
+    pub dims: [usize; 4],
+    /// Width, height and layout as `resize` calls them.
+    pub picture: (usize, usize, String),
 }
 
 impl Engine {
@@ -65,11 +78,15 @@ impl Engine {
 
     /// What the model says about itself.
     #[must_use]
-    pub fn described(&self) -> &Detector {
-        match self {
+    pub fn description(&self) -> Described {
+        let detector = match self {
             Self::Host(detector) => detector,
             Self::Card(detector) => detector.described(),
-        }
+        };
+        let (element, dims) = detector.picture();
+        let image = detector.info().image;
+        let order = format!("{:?}", image.order).to_lowercase();
+        Described { classes: detector.classes().to_vec(), element, dims, picture: (image.width, image.height, order) }
     }
 
     /// Where it runs.
@@ -139,6 +156,20 @@ impl Engine {
                 let slices = pictures.iter().flatten().map(|picture| picture.device().ok_or_else(host)).collect::<Result<Vec<_>, _>>()?;
                 detector.detect(&slices, selection, each).map_err(|e| model_fault(&e))
             }
+        }
+    }
+
+    /// Detects in one picture where each is a run of its own.
+    ///
+    /// # Errors
+    /// As [`Engine::detect`].
+    pub fn look(&mut self, picture: &Acquired, selection: &Selection, found: &mut Vec<RawDetection>) -> Result<(), Fault> {
+        match self {
+            Self::Host(detector) => {
+                found.extend_from_slice(detector.detect(picture.bytes(), selection).map_err(|e| model_fault(&e))?);
+                Ok(())
+            }
+            Self::Card(_) => Err(Fault::new("a look at a single picture in host memory, and the model reads a card's")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Live, where there is no time for whole pictures: plates that are known are looked for near where they were, which takes a tenth of the time.
 //!
-//! A camera's picture is looked at whole at least every `look_every_ms`. In between, a frame gets a glance: a window around each plate of the last look around
+//! A camera's picture is looked at whole every `look_every_ms`, as far as there is time for it. Its other frames, and those that come while a look goes on, get a glance: a window around each plate of the last look around
 //! which something moved, as far as it may have come since. What is found there goes on with that plate and begins no other. A vehicle moves with its plate;
 //! what did not move is where it was; of a vehicle that moves without a plate a glance says nothing, as of one that the model missed.
 //!
@@ -17,6 +17,10 @@ pub const PRESSED: Duration = Duration::from_secs(20);
 const FOLLOWED: f32 = 0.65;
 /// A plate is looked for within this part of the picture's width around the place where it should be by now: 32 px of 960.
 const REACH: f32 = 1.0 / 30.0;
+/// A plate that was seen once is looked for in so many times the reach at most, by the time that has gone by since.
+const MOST_REACH: f32 = 3.0;
+/// Between two frames of a usual camera, in ns.
+const FRAME_NS: f32 = 1e9 / 30.0;
 /// Windows of more than this part of the picture are no glance.
 const MOST_AREA: f32 = 0.2;
 /// A plate that this many glances in a row did not find is no longer looked for.
@@ -52,6 +56,8 @@ struct Known {
     seen_ns: i64,
     plates: Vec<Plate>,
     vehicles: Vec<RawDetection>,
+    /// A look was over when later frames had been answered already: no row has told yet what glances do not see.
+    is_news: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +66,8 @@ struct Plate {
     looked: RawDetection,
     /// Where it was seen last, and how it moves, in px/s.
     bbox: BoxXyxy,
-    speed: (f32, f32),
+    /// `None`: seen once.
+    speed: Option<(f32, f32)>,
     seen_ns: i64,
     missed: u32,
     /// Index of the vehicle that carries it.
@@ -73,7 +80,14 @@ impl Plate {
     /// Where it will be at that media time.
     fn expected(&self, at_ns: i64) -> BoxXyxy {
         let s = (at_ns - self.seen_ns) as f32 / 1e9;
-        moved(&self.bbox, self.speed.0 * s, self.speed.1 * s)
+        let (x, y) = self.speed.unwrap_or_default();
+        moved(&self.bbox, x * s, y * s)
+    }
+
+    /// How far from there it may be, where `reach` is enough for the next frame. One that was seen once may have gone anywhere since.
+    fn reach(&self, reach: f32, at_ns: i64) -> f32 {
+        let frames = (at_ns - self.seen_ns) as f32 / FRAME_NS;
+        if self.speed.is_some() { reach } else { reach * frames.clamp(1.0, MOST_REACH) }
     }
 }
 
@@ -104,36 +118,43 @@ impl Glances {
         self.pressed = Some(now);
     }
 
-    /// What a look found in the picture of that media time.
-    pub fn looked(&mut self, camera: &str, at_ns: i64, found: &[RawDetection]) {
-        let Some(known) = self.camera(camera) else { return };
+    /// What a look found in the picture of that media time. `is_late`: that frame was answered with a glance, and others since.
+    pub fn looked(&mut self, camera: &str, at_ns: i64, found: &[RawDetection], is_late: bool) {
+        let Some(known) = (if is_late { self.cameras.get_mut(camera) } else { self.camera(camera) }) else { return };
         let before = std::mem::take(&mut known.plates);
         known.vehicles = found.iter().filter(|one| one.group != Kind::Plate as u8).copied().collect();
         let plates = found.iter().filter(|one| one.group == Kind::Plate as u8);
-        known.plates = plates.map(|plate| of_look(plate, at_ns, &known.vehicles, &before)).collect();
-        (known.looked_ns, known.seen_ns) = (at_ns, at_ns);
+        known.plates = plates.map(|plate| of_look(plate, at_ns, &known.vehicles, &before, is_late)).collect();
+        known.looked_ns = at_ns;
+        known.is_news = is_late;
+        if !is_late {
+            known.seen_ns = at_ns;
+        }
     }
 
-    /// Whether the picture of that media time is to be looked at whole, whatever moves in it.
+    /// Whether it is time to look at the whole picture of that media time, whatever moves in it.
     #[must_use]
     pub fn is_due(&self, camera: &str, at_ns: i64, now: Instant) -> bool {
-        let is_pressed = self.pressed.is_some_and(|since| now.saturating_duration_since(since) < PRESSED);
-        let Some(known) = self.cameras.get(camera).filter(|_| is_pressed) else { return true };
-        let since_look = u64::try_from(at_ns - known.looked_ns).map_or(Duration::MAX, Duration::from_nanos);
-        since_look >= self.every || at_ns <= known.seen_ns
+        let Some(known) = self.cameras.get(camera).filter(|_| self.is_pressed(now)) else { return true };
+        u64::try_from(at_ns - known.looked_ns).map_or(Duration::MAX, Duration::from_nanos) >= self.every
+    }
+
+    /// Whether frames were left out not long ago.
+    #[must_use]
+    pub fn is_pressed(&self, now: Instant) -> bool {
+        !self.every.is_zero() && self.pressed.is_some_and(|since| now.saturating_duration_since(since) < PRESSED)
     }
 
     /// What to do with the picture of that media time. `is_moving`: whether something moved in a part of it since the last look.
     pub fn plan(&mut self, camera: &str, at_ns: i64, now: Instant, is_moving: impl Fn(&BoxXyxy) -> bool) -> Plan {
-        let (size, step) = (self.picture_px, self.step);
-        if self.is_due(camera, at_ns, now) {
+        let (size, step, is_due) = (self.picture_px, self.step, self.is_due(camera, at_ns, now));
+        if !self.is_pressed(now) {
             return Plan::Whole;
         }
-        let Some(known) = self.cameras.get_mut(camera) else { return Plan::Whole };
-        let reach = REACH * size.0 as f32;
+        let Some(known) = self.cameras.get_mut(camera).filter(|known| at_ns > known.seen_ns) else { return Plan::Whole };
         let mut windows: Vec<Window> = Vec::new();
         for plate in &mut known.plates {
-            let expected = plate.expected(at_ns);
+            let (expected, reach) = (plate.expected(at_ns), plate.reach(REACH * size.0 as f32, at_ns));
             plate.is_looked_for = plate.looked.confidence >= FOLLOWED && plate.missed < MOST_MISSED && is_moving(&expected);
             let around = BoxXyxy::new(expected.x0 - reach, expected.y0 - reach, expected.x1 + reach, expected.y1 + reach);
             windows.extend(Window::around(&around, step, size).filter(|_| plate.is_looked_for));
@@ -141,7 +162,7 @@ impl Glances {
         join(&mut windows);
         let area: usize = windows.iter().map(Window::area).sum();
         if windows.is_empty() {
-            Plan::Nothing
+            if is_due { Plan::Whole } else { Plan::Nothing }
         } else if area as f32 > MOST_AREA * (size.0 * size.1) as f32 {
             Plan::Whole
         } else {
@@ -153,15 +174,21 @@ impl Glances {
     pub fn glanced(&mut self, camera: &str, at_ns: i64, found: &[RawDetection], is_moving: impl Fn(&BoxXyxy) -> bool) -> Vec<RawDetection> {
         let reach = REACH * self.picture_px.0 as f32;
         let Some(known) = self.cameras.get_mut(camera) else { return Vec::new() };
+        let is_news = std::mem::take(&mut known.is_news);
         let mut free: Vec<&RawDetection> = found.iter().filter(|one| one.group == Kind::Plate as u8).collect();
         let (mut all, mut shifts) = (Vec::new(), vec![None; known.vehicles.len()]);
         for plate in &mut known.plates {
+            let expected = plate.expected(at_ns);
             if !plate.is_looked_for {
                 // Where nothing moved it is where it was.
-                all.extend((!is_moving(&plate.looked.bbox_in_input)).then_some(plate.looked));
+                if !is_moving(&plate.looked.bbox_in_input) {
+                    all.push(plate.looked);
+                } else if is_news {
+                    all.push(RawDetection { bbox_in_input: expected, ..plate.looked });
+                }
                 continue;
             }
-            let expected = plate.expected(at_ns);
+            let reach = plate.reach(reach, at_ns);
             let nearest = (0..free.len())
                 .filter(|&i| goes_on(&expected, &free[i].bbox_in_input, reach))
                 .min_by(|&a, &b| distance(&expected, &free[a].bbox_in_input).total_cmp(&distance(&expected, &free[b].bbox_in_input)));
@@ -179,7 +206,7 @@ impl Glances {
         for (vehicle, shift) in known.vehicles.iter().zip(shifts) {
             match shift {
                 Some((x, y)) => all.push(RawDetection { bbox_in_input: moved(&vehicle.bbox_in_input, x, y), ..*vehicle }),
-                None => all.extend((!is_moving(&vehicle.bbox_in_input)).then_some(*vehicle)),
+                None => all.extend((is_news || !is_moving(&vehicle.bbox_in_input)).then_some(*vehicle)),
             }
         }
         known.seen_ns = at_ns;
@@ -206,28 +233,30 @@ impl Plate {
         let s = (at_ns - self.seen_ns) as f32 / 1e9;
         if s > 0.0 {
             let (x, y) = between(&self.bbox, &bbox);
-            self.speed = (x / s, y / s);
+            self.speed = Some((x / s, y / s));
         }
         (self.bbox, self.seen_ns, self.missed) = (bbox, at_ns, 0);
     }
 }
 
-/// A plate of a look, with the speed of the one before that it goes on with, on the smallest vehicle around its middle.
-fn of_look(plate: &RawDetection, at_ns: i64, vehicles: &[RawDetection], before: &[Plate]) -> Plate {
+/// A plate of a look, on the smallest vehicle around its middle. It goes on with the speed of the one before, and where the look `is_late` from the place where that was seen since.
+fn of_look(plate: &RawDetection, at_ns: i64, vehicles: &[RawDetection], before: &[Plate], is_late: bool) -> Plate {
     let (x, y) = plate.bbox_in_input.center();
     let carriers = vehicles.iter().enumerate().filter(|(_, vehicle)| vehicle.bbox_in_input.contains(x, y));
     let smallest = carriers.min_by(|(_, a), (_, b)| a.bbox_in_input.area().total_cmp(&b.bbox_in_input.area()));
-    let bbox = plate.bbox_in_input;
-    let (vehicle, speed, seen_ns) = (smallest.map(|(index, _)| index), (0.0, 0.0), at_ns);
-    let mut new = Plate { looked: *plate, bbox, speed, seen_ns, missed: 0, vehicle, is_looked_for: false };
+    let (bbox, vehicle) = (plate.bbox_in_input, smallest.map(|(index, _)| index));
+    let new = Plate { looked: *plate, bbox, speed: None, seen_ns: at_ns, missed: 0, vehicle, is_looked_for: false };
     let same = before.iter().map(|old| (old, distance(&old.expected(at_ns), &bbox)));
     let same = same.filter(|(old, _)| goes_on(&old.expected(at_ns), &bbox, bbox.width()));
-    if let Some((old, _)) = same.min_by(|(_, a), (_, b)| a.total_cmp(b)) {
-        let mut seen = old.clone();
-        seen.saw(bbox, at_ns);
-        new.speed = seen.speed;
+    match same.min_by(|(_, a), (_, b)| a.total_cmp(b)) {
+        Some((old, _)) if is_late && old.seen_ns >= at_ns => Plate { looked: new.looked, vehicle, ..old.clone() },
+        Some((old, _)) => {
+            let mut seen = old.clone();
+            seen.saw(bbox, at_ns);
+            Plate { speed: seen.speed, ..new }
+        }
+        None => new,
     }
-    new
 }
 
 /// Windows that cost less together than apart are one.
@@ -290,7 +319,7 @@ mod tests {
     /// A camera `gate` that was looked at at 0, and frames were left out.
     fn pressed(seen: &[RawDetection], now: Instant) -> Glances {
         let mut glances = Glances::new((960, 544), 32, Duration::from_millis(200));
-        glances.looked("gate", 0, seen);
+        glances.looked("gate", 0, seen, false);
         glances.left_out(now);
         glances
     }
@@ -299,7 +328,7 @@ mod tests {
     fn whole_pictures_are_looked_at_while_there_is_time_and_again_when_it_is_due() {
         let now = Instant::now();
         let mut glances = Glances::new((960, 544), 32, Duration::from_millis(200));
-        glances.looked("gate", 0, &[plate(400.0, 300.0)]);
+        glances.looked("gate", 0, &[plate(400.0, 300.0)], false);
         let plan = |glances: &mut Glances, at_ns: i64, now: Instant| glances.plan("gate", at_ns, now, |_| true);
         assert_eq!(plan(&mut glances, FRAME, now), Plan::Whole);
         for number in [1, 2, 3] {
@@ -308,7 +337,10 @@ mod tests {
         assert_eq!(plan(&mut glances, FRAME, now), Plan::Whole, "no frame is missing");
         glances.came("gate", 5, now);
         assert!(matches!(plan(&mut glances, FRAME, now), Plan::Windows(_)));
-        assert_eq!(plan(&mut glances, 200 * MS, now), Plan::Whole, "it is due");
+        let is_due = |at_ns: i64| glances.is_due("gate", at_ns, now);
+        assert_eq!([is_due(199 * MS), is_due(200 * MS), glances.is_due("gate", FRAME, now + PRESSED)], [false, true, true]);
+        assert!(matches!(plan(&mut glances, 200 * MS, now), Plan::Windows(_)), "a glance is possible all the same");
+        assert_eq!(glances.plan("gate", 200 * MS, now, |_| false), Plan::Whole, "there is nothing to follow, and it is due");
         assert_eq!(plan(&mut glances, -FRAME, now), Plan::Whole, "its clock was set back");
         assert_eq!(glances.plan("road", FRAME, now, |_| true), Plan::Whole, "nothing is known of it");
         assert_eq!(plan(&mut glances, FRAME, now + PRESSED), Plan::Whole, "there is time again");
@@ -355,12 +387,12 @@ mod tests {
         for number in 1..=3 {
             assert!(matches!(glances.plan("gate", number * FRAME, now, |_| true), Plan::Windows(_)), "{number}");
             // A large board beside it, and a plate too far away.
-            let others = [found(Kind::Plate, 0.9, 380.0, 290.0, 140.0, 40.0), plate(460.0, 330.0)];
+            let others = [found(Kind::Plate, 0.9, 380.0, 290.0, 140.0, 40.0), plate(520.0, 330.0)];
             assert_eq!(glances.glanced("gate", number * FRAME, &others, |_| true), []);
         }
         assert_eq!(glances.plan("gate", 4 * FRAME, now, |_| true), Plan::Nothing);
         // The next look finds it again.
-        glances.looked("gate", 6 * FRAME, &[plate(460.0, 330.0)]);
+        glances.looked("gate", 6 * FRAME, &[plate(520.0, 330.0)], false);
         assert!(matches!(glances.plan("gate", 7 * FRAME, now, |_| true), Plan::Windows(_)));
         glances.end("gate");
         assert_eq!(glances.plan("gate", 8 * FRAME, now, |_| true), Plan::Whole);
@@ -379,10 +411,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_late_look_found_goes_into_the_frames_that_follow() {
+        let now = Instant::now();
+        let mut glances = pressed(&[plate(400.0, 300.0), car(300.0, 200.0)], now);
+        let glance = |glances: &mut Glances, number: i64, found: &[RawDetection]| {
+            glances.plan("gate", number * FRAME, now, |_| true);
+            glances.glanced("gate", number * FRAME, found, |_| true)
+        };
+        // Frame 1 is looked at; frames 1 to 3 are glanced at meanwhile.
+        for number in 1..=3 {
+            glance(&mut glances, number, &[plate(400.0 + 20.0 * number as f32, 300.0)]);
+        }
+        let (van, unsure) = (found(Kind::Vehicle, 0.7, 50.0, 60.0, 120.0, 100.0), found(Kind::Plate, 0.6, 90.0, 130.0, 40.0, 12.0));
+        glances.looked("gate", FRAME, &[plate(420.0, 300.0), car(320.0, 200.0), plate(700.0, 100.0), van, unsure], true);
+        // The known plate goes on from where it was seen last, the new one is looked for further away the longer ago it was seen; its vehicle and what is not followed are told once.
+        let found = [plate(480.0, 300.0), plate(770.0, 100.0)];
+        assert_eq!(glance(&mut glances, 4, &found), [found[0], found[1], car(380.0, 200.0), van, unsure]);
+        assert_eq!(glance(&mut glances, 5, &[plate(500.0, 300.0)]), [plate(500.0, 300.0), car(400.0, 200.0)]);
+        // Of a camera that is over nothing is kept.
+        glances.end("gate");
+        glances.looked("gate", 5 * FRAME, &[plate(500.0, 300.0)], true);
+        assert_eq!(glances.plan("gate", 6 * FRAME, now, |_| true), Plan::Whole);
+    }
+
+    #[test]
     fn a_look_goes_on_with_the_speed_of_the_one_before() {
         let now = Instant::now();
         let mut glances = pressed(&[plate(400.0, 300.0)], now);
-        glances.looked("gate", 100 * MS, &[plate(440.0, 300.0)]);
+        glances.looked("gate", 100 * MS, &[plate(440.0, 300.0)], false);
         // 400 px/s: 150 ms later it is 60 px further.
         glances.plan("gate", 250 * MS, now, |_| true);
         assert_eq!(glances.glanced("gate", 250 * MS, &[plate(500.0, 300.0)], |_| true), [plate(500.0, 300.0)]);

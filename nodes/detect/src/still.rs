@@ -89,6 +89,8 @@ struct Seen {
     /// What it found there; `None` until it is known.
     found: Option<Vec<Detection>>,
     repeated: u32,
+    /// Of the frame that the model is looking at.
+    next: (Vec<u32>, (u32, u32)),
 }
 
 impl Stillness {
@@ -142,6 +144,22 @@ impl Stillness {
         if let Some(seen) = self.cameras.get_mut(&frame.source).filter(|_| self.most > 0) {
             std::mem::swap(&mut seen.reference, &mut self.sums);
             (seen.source_px, seen.found, seen.repeated) = ((frame.source_width, frame.source_height), None, 0);
+        }
+    }
+
+    /// The model begins to look at the frame that was compared last. Those that follow are compared with the one before until [`Stillness::look_over`].
+    pub fn look_began(&mut self, frame: &FrameRow) {
+        if let Some(seen) = self.cameras.get_mut(&frame.source).filter(|_| self.most > 0) {
+            seen.next.0.clone_from(&self.sums);
+            seen.next.1 = (frame.source_width, frame.source_height);
+        }
+    }
+
+    /// What the model found in the frame of [`Stillness::look_began`]; those that follow are compared with it.
+    pub fn look_over(&mut self, source: &str, found: &[Detection]) {
+        if let Some(seen) = self.cameras.get_mut(source) {
+            std::mem::swap(&mut seen.reference, &mut seen.next.0);
+            (seen.source_px, seen.found, seen.repeated) = (seen.next.1, Some(found.to_vec()), 0);
         }
     }
 
@@ -230,6 +248,24 @@ mod tests {
             }
             assert!(still.repeat(&frame("gate"), &changed).is_none(), "{x}, {y}");
         }
+    }
+
+    #[test]
+    fn frames_are_compared_with_the_last_look_that_is_over() {
+        let mut still = Stillness::new(GREEN, 4.0, 100);
+        still.compare(&frame("gate"), &picture(100));
+        still.look_began(&frame("gate"));
+        assert!(!still.compare(&frame("gate"), &picture(100)), "nothing is known before its end");
+        still.look_over("gate", &one_box());
+        assert!(still.compare(&frame("gate"), &picture(101)));
+        assert!(!still.compare(&frame("gate"), &picture(120)));
+        still.look_began(&frame("gate"));
+        // Still with regard to the look before.
+        assert!(still.compare(&frame("gate"), &picture(100)));
+        assert_eq!(still.found("gate"), Some(one_box().as_slice()));
+        still.look_over("gate", &[]);
+        assert!(still.compare(&frame("gate"), &picture(121)) && !still.compare(&frame("gate"), &picture(100)));
+        assert_eq!(still.found("gate"), Some([].as_slice()));
     }
 
     #[test]

@@ -78,13 +78,16 @@ impl Waiting {
         Some(if is_full { Duration::ZERO } else { patience.saturating_sub(now.saturating_duration_since(*first)) })
     }
 
-    /// The first frame of a camera that is `quick` to do, or else the first of all; that one in any case when it has waited for `patience`.
-    pub fn take_quick(&mut self, patience: Duration, now: Instant, quick: impl Fn(&FrameRow) -> bool) -> Option<FrameRow> {
-        let (since, _) = self.frames.front()?;
+    /// Takes the first frame that is `ready`, of those that are their camera's first; with its place and since when it waits, for [`Waiting::put_back`].
+    pub fn take_ready(&mut self, ready: impl Fn(&FrameRow) -> bool) -> Option<(usize, Instant, FrameRow)> {
         let is_first = |place: usize| !self.frames.iter().take(place).any(|(_, row)| row.source == self.frames[place].1.source);
-        let is_late = now.saturating_duration_since(*since) >= patience;
-        let place = (0..self.frames.len()).find(|&place| is_late || (is_first(place) && quick(&self.frames[place].1))).unwrap_or(0);
-        self.frames.remove(place).map(|(_, row)| row)
+        let place = (0..self.frames.len()).find(|&place| ready(&self.frames[place].1) && is_first(place))?;
+        self.frames.remove(place).map(|(since, row)| (place, since, row))
+    }
+
+    /// Puts a frame back that was taken last.
+    pub fn put_back(&mut self, place: usize, since: Instant, row: FrameRow) {
+        self.frames.insert(place.min(self.frames.len()), (since, row));
     }
 
     /// The frames whose turn it is, `most` at most.
@@ -199,28 +202,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quick_comes_first_in_the_order_of_its_camera_until_another_has_waited_for_long() {
-        let (start, mut waiting) = (Instant::now(), Waiting::default());
+    fn the_first_ready_frame_is_taken_in_the_order_of_its_camera_and_comes_back_to_its_place() {
+        let (now, mut waiting) = (Instant::now(), Waiting::default());
         for (camera, number) in [(0, 1), (1, 1), (0, 2), (2, 1), (1, 2)] {
-            waiting.push(frame(camera, number), start);
+            waiting.push(frame(camera, number), now);
         }
-        let patience = Duration::from_millis(60);
-        let mut next = |after: Duration, quick: &[usize]| {
-            let is_quick = |row: &FrameRow| quick.iter().any(|camera| row.source == format!("cam{camera}"));
-            waiting.take_quick(patience, start + after, is_quick).map(|row| (row.source, row.frame))
+        let taken = |waiting: &mut Waiting, ready: &[(&str, u64)]| {
+            let is_ready = |row: &FrameRow| ready.contains(&(row.source.as_str(), row.frame));
+            waiting.take_ready(is_ready)
         };
-        let of = |camera: usize, number: u64| Some((format!("cam{camera}"), number));
-        assert_eq!(next(Duration::ZERO, &[1, 2]), of(1, 1));
-        assert_eq!(next(Duration::ZERO, &[2]), of(2, 1));
-        assert_eq!(next(Duration::ZERO, &[]), of(0, 1));
-        assert_eq!(next(Duration::ZERO, &[1]), of(1, 2));
-        assert_eq!(next(patience, &[1]), of(0, 2));
-        assert_eq!(next(patience, &[]), None);
-        for (camera, number) in [(0, 3), (1, 3)] {
-            waiting.push(frame(camera, number), start);
-        }
-        assert_eq!(waiting.take_quick(patience, start + patience, |row| row.source == "cam1").map(|row| row.frame), Some(3));
-        assert_eq!(order(&mut waiting), [("cam1".to_owned(), 3)]);
+        assert!(taken(&mut waiting, &[("cam0", 2), ("cam1", 2)]).is_none(), "their cameras' first come first");
+        let (place, since, row) = taken(&mut waiting, &[("cam1", 1), ("cam2", 1)]).unwrap();
+        assert_eq!((place, row.source.as_str(), row.frame), (1, "cam1", 1));
+        waiting.put_back(place, since, row);
+        let (_, _, row) = taken(&mut waiting, &[("cam2", 1)]).unwrap();
+        assert_eq!((row.source.as_str(), row.frame), ("cam2", 1));
+        let left = [("cam0", 1), ("cam1", 1), ("cam0", 2), ("cam1", 2)].map(|(camera, number)| (camera.to_owned(), number));
+        assert_eq!(order(&mut waiting), left);
     }
 
     #[test]

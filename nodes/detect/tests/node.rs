@@ -301,27 +301,28 @@ fn live_where_frames_are_left_out_the_plates_that_move_are_looked_at_alone() {
             feed(&mut node, &mut out, &[patched(&bench, *number, 230, *patch)]);
             until_idle(&mut node, &mut out);
         }
-        (out.taken::<DetectionsRow>("detections"), out.counted("glances"))
+        (out.taken::<DetectionsRow>("detections"), out.counted("glances"), out.counted("looks"))
     };
-    // Frames 1 and 2 were left out. From then on the patch is seen alone, where the toy's sure plate lies; frame 9 is due to be looked at whole.
-    let frames = [(0, 230), (3, 240), (4, 250), (5, 255), (9, 245)];
-    let (rows, glances) = detected(&[], &frames);
-    assert_eq!((rows.len(), glances), (5, 3));
+    // Frames 1 and 2 were left out. From then on the patch is seen alone, where the toy's sure plate lies; frame 9 is looked at whole and answered with a glance. On frame 10 nothing
+    // moved since: it has what the look found.
+    let frames = [(0, 230), (3, 240), (4, 250), (5, 255), (9, 245), (10, 245)];
+    let (rows, glances, looks) = detected(&[], &frames);
+    assert_eq!((rows.len(), glances, looks), (6, 4, 2));
     let sure = |row: &DetectionsRow| {
         let of_kind = |kind: u8| row.detections.iter().filter(move |one| one.kind == kind).collect::<Vec<_>>();
         (of_kind(1)[0].clone(), of_kind(0).len(), of_kind(1).len())
     };
     let confidences: Vec<f32> = rows.iter().map(|row| (sure(row).0.confidence * 255.0 / 0.85).round()).collect();
-    // Scores of this toy follow the level of what it sees: the window is 64x32 px, half of it the patch.
-    assert_eq!(confidences, [230.0, 235.0, 240.0, 243.0, 230.0]);
+    // Scores of this toy follow the level of what it sees: the window is 64x32 px, half of it the patch; for frame 3 it is 96 px wide, because the plate was seen once and long ago.
+    assert_eq!(confidences, [230.0, 233.0, 240.0, 243.0, 238.0, 230.0]);
     // The vehicle goes with its plate; the unsure plate beside the patch did not move.
     for row in &rows {
         let (plate, vehicles, plates) = sure(row);
         assert_eq!((plate.bbox_in_source, vehicles, plates), (BoxXyxy::new(16.0, 14.0, 24.0, 18.0), 1, 2), "frame {}", row.frame);
     }
     // The same where glances are not wanted, and where the model takes pictures of one size.
-    let (whole, none) = detected(&[("LOOK_EVERY_MS", "0")], &frames);
-    assert_eq!((whole.len(), none), (5, 0));
+    let (whole, none, looks) = detected(&[("LOOK_EVERY_MS", "0")], &frames);
+    assert_eq!((whole.len(), none, looks), (6, 0, 5));
     assert_eq!(
         rows.iter().map(|row| row.detections.len()).collect::<Vec<_>>(),
         whole.iter().map(|row| row.detections.len()).collect::<Vec<_>>()

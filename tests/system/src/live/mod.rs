@@ -199,7 +199,7 @@ fn measured(cameras: usize, before: &BTreeMap<String, NodeStats>, after: &BTreeM
             "detect" => {
                 seen.still = counter("still");
                 seen.glances = counter("glances");
-                seen.looked_at = counted(&NodeStats::passed).saturating_sub(seen.still + seen.glances);
+                seen.looked_at = counter("looks");
                 seen.skipped += counted(&NodeStats::left_out);
             }
             "recognize" => seen.read = ages("texts"),
