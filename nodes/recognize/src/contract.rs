@@ -35,6 +35,15 @@ pub const CONTRACT: Contract = Contract {
                 ),
                 int_param("top_k", "", 1, 10, 3, "candidates per character").live(),
                 f64_param("min_confidence", "", 0.0, 1.0, 0.0, "drop reads of a variant below this confidence").live(),
+                f64_param(
+                    "sure_character",
+                    "",
+                    0.0,
+                    1.01,
+                    0.9,
+                    "live mode on the CPU: variants of a crop are not read where each character of its original was read with this probability; above 1: they always are",
+                )
+                .live(),
                 int_param("threads", "", 1, 64, 1, "threads of one run; results are the same bits with any number"),
                 choice_param(
                     "device",

@@ -5,6 +5,7 @@ use gantry_cuda::Stream;
 use gantry_frames::{Acquired, Memory};
 use gantry_inference::{Device, DeviceReader, Options, Reader, TextRead, default_engine_cache};
 use gantry_kernels::{KernelError, Kernels, LoadOptions};
+use gantry_messages::CharRead;
 use gantry_node::Fault;
 use std::path::{Path, PathBuf};
 
@@ -26,11 +27,11 @@ pub struct Single {
 }
 
 impl Single {
-    /// Reads a crop with that many variants.
+    /// Reads a crop with that many variants: the first alone where each of its characters is read with a probability of `enough`.
     ///
     /// # Errors
     /// A buffer that is no such crop or lies elsewhere; a run that fails.
-    pub fn read(&mut self, crop: &Acquired, variants: usize, top_k: usize) -> Result<Vec<TextRead>, Fault> {
+    pub fn read(&mut self, crop: &Acquired, variants: usize, top_k: usize, enough: f32) -> Result<Vec<TextRead>, Fault> {
         let bytes = match &mut self.fetched {
             None => crop.bytes(),
             Some((stream, bytes)) => {
@@ -41,8 +42,22 @@ impl Single {
                 bytes
             }
         };
-        self.reader.read(&pictures(bytes, crop.layout(), variants)?, top_k).map_err(|e| model_fault(&e))
+        let pictures = pictures(bytes, crop.layout(), variants)?;
+        // On a card one run of all is cheaper than two.
+        let together = if enough > 1.0 || self.reader.info().device != Device::Cpu { pictures.len() } else { pictures.len().min(1) };
+        let (first, others) = pictures.split_at(together);
+        let mut reads = self.reader.read(first, top_k).map_err(|e| model_fault(&e))?;
+        if !others.is_empty() && !reads.iter().all(|read| is_sure(read, enough)) {
+            reads.extend(self.reader.read(others, top_k).map_err(|e| model_fault(&e))?);
+        }
+        Ok(reads)
     }
+}
+
+/// Whether each character is read with that probability. The confidence of the whole would not say so: of seven, one may be in doubt.
+fn is_sure(read: &TextRead, enough: f32) -> bool {
+    let is_sure = |character: &CharRead| character.probabilities.first().is_some_and(|probability| *probability >= enough);
+    !read.characters.is_empty() && read.characters.iter().all(is_sure)
 }
 
 impl Engine {

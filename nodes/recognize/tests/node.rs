@@ -18,19 +18,24 @@ fn params(model: &str, set: &[(&str, &str)]) -> Params {
 struct Bench {
     dir: PathBuf,
     pool: Pool,
+    mode: Mode,
 }
 
 impl Bench {
     fn new(name: &str) -> Self {
+        Self::in_mode(name, Mode::Lossless)
+    }
+
+    fn in_mode(name: &str, mode: Mode) -> Self {
         let dir = std::env::temp_dir().join(format!("gantry-recognize-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let context = Context::for_test("enhance", Mode::Lossless, &dir).with_consumer("crops", "recognize");
+        let context = Context::for_test("enhance", mode, &dir).with_consumer("crops", "recognize");
         let pool = context.pool("crops", 40, 64 * 1024).unwrap();
-        Self { dir, pool }
+        Self { dir, pool, mode }
     }
 
     fn node(&self, params: Params) -> Recognize {
-        Recognize::open(params, &Context::for_test("recognize", Mode::Lossless, &self.dir)).unwrap_or_else(|e| panic!("{e}"))
+        Recognize::open(params, &Context::for_test("recognize", self.mode, &self.dir)).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// A crop with these pictures, of 64x8 px each.
@@ -121,6 +126,25 @@ fn a_crop_is_read_the_same_alone_and_among_others() {
     });
     let among = run(&mut node, &mut out, &[row(0, crops.collect())]);
     assert_eq!(among[0].texts[2].reads, alone[0].texts[0].reads);
+}
+
+#[test]
+fn live_the_variants_of_a_crop_are_read_where_its_original_is_not_sure() {
+    let bytes: Vec<u8> = ["AB12CD", "AB12CO", "A812CD"].iter().flat_map(|text| picture(text)).collect();
+    let read = |name: &str, mode: Mode, set: &[(&str, &str)]| {
+        let bench = Bench::in_mode(name, mode);
+        let mut node = bench.node(params("ctc.onnx", set));
+        let mut out = Outputs::collector();
+        let crop = bench.crop(1, &["original", "clahe", "sharpen"], Layout::tensor(DType::U8, &[3, 8, 64]).unwrap(), &bytes);
+        let reads = run(&mut node, &mut out, &[row(0, vec![crop])]).remove(0).texts.remove(0).reads;
+        (reads, out.counted("pictures"))
+    };
+    let (all, pictures) = read("lossless", Mode::Lossless, &[("SURE_CHARACTER", "0")]);
+    assert_eq!((all.len(), pictures), (3, 3));
+    let sure = all[0].characters.iter().map(|character| character.probabilities[0]).fold(1.0, f32::min);
+    let (below, above) = (format!("{}", sure - 0.01), format!("{}", sure + 0.01));
+    assert_eq!(read("sure", Mode::Live, &[("SURE_CHARACTER", &below)]), (all[..1].to_vec(), 1));
+    assert_eq!(read("unsure", Mode::Live, &[("SURE_CHARACTER", &above)]), (all, 3));
 }
 
 #[test]
