@@ -14,7 +14,7 @@ pub const CONTRACT: Contract = Contract {
         Arity::Many,
         "tensor of the model's input: u8, f16 or f32, [1, 3, H, W] planar or [1, H, W, 3] interleaved, RGB full range; the model's own H and W",
     )
-    .holding(1)]
+    .holding(8)]
         },
     ),
     outputs: list(

@@ -78,7 +78,7 @@ enum Way {
     /// In their turn, in runs of one or more.
     InTurn(InTurn),
     /// Live, each by itself, as soon as there is time for it.
-    Promptly(Promptly),
+    Promptly(Box<Promptly>),
 }
 
 /// What both ways need.
@@ -130,7 +130,7 @@ impl Stage for Detect {
             params,
         };
         let way = if is_prompt {
-            Way::Promptly(Promptly::new(engine, &shared.params, context.waker.clone())?)
+            Way::Promptly(Box::new(Promptly::new(engine, &shared.params, context.waker.clone())?))
         } else {
             if is_live_on_cpu {
                 looker::give_way();
