@@ -10,7 +10,7 @@
 //! frames beside it; live, an answer goes out after 10 ms, because the first frame in it waits for the last. On a GPU all runs have the same batch, filled up where frames are missing. In live mode at most `max_waiting` frames of a
 //! camera wait, and one where frames are left out for longer than a second; the oldest beyond that is left out, which counts as `superseded`. The places stay where they are, so that cameras take turns and a
 //! slow one is not starved by fast ones. A run on a GPU starts when `max_batch` frames wait or the first has waited for `max_wait_ms`.
-//! Live, on the CPU, whole pictures are looked at by a thread that is 8 levels nicer than the other nodes, so that what there is no time for is left out here and nowhere else.
+//! Live, on the CPU, the node is 5 levels nicer than the others, so that what there is no time for is left out here and nowhere else, and looks at whole pictures on a thread that is 4 nicer still.
 //!
 //! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
 //! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. u8 frames in host memory only.
@@ -129,12 +129,12 @@ impl Stage for Detect {
             waiting: Waiting::default(),
             params,
         };
+        if is_live_on_cpu {
+            looker::give_way(looker::NODE);
+        }
         let way = if is_prompt {
             Way::Promptly(Box::new(Promptly::new(engine, &shared.params, context.waker.clone())?))
         } else {
-            if is_live_on_cpu {
-                looker::give_way();
-            }
             Way::InTurn(InTurn::new(engine))
         };
         Ok(Self { shared, way })

@@ -49,7 +49,7 @@ impl Looker {
         let (jobs, to_do) = sync_channel::<Job>(1);
         let (done, seen) = sync_channel(1);
         let run = move || {
-            give_way();
+            give_way(LOOKER);
             let _edge = gantry_copies::edge("frames");
             while let Ok(Job { picture, selection, mut found }) = to_do.recv() {
                 let started = Instant::now();
@@ -127,12 +127,14 @@ fn ended() -> Fault {
     Fault::new("the thread that looks at whole pictures has ended").hint("this is a defect of `detect`: its log above says where")
 }
 
-/// A look has a sixth of the weight of what waits for no look.
-const NICER: i32 = 8;
+/// How much nicer the node is than the others: frames are left out here and nowhere else.
+pub const NODE: i32 = 5;
+/// How much nicer the looker is than the node.
+const LOOKER: i32 = 4;
 
-/// Frames are left out here and nowhere else.
-pub fn give_way() {
-    if let Err(error) = gantry_node::give_way(NICER) {
+/// Lets others go first, by that many levels of niceness.
+pub fn give_way(levels: i32) {
+    if let Err(error) = gantry_node::give_way(levels) {
         tracing::warn!(%error, "the detector competes with the other nodes for the processor");
     }
 }
@@ -140,7 +142,7 @@ pub fn give_way() {
 /// Runs `open` on a thread that gives way, because those that it starts inherit that.
 pub fn nicely<T: Send>(open: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
     let on_it = || {
-        give_way();
+        give_way(NODE + LOOKER);
         open()
     };
     std::thread::scope(|scope| {
