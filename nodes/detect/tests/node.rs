@@ -266,6 +266,11 @@ fn a_missing_and_a_corrupt_model_are_refused_at_the_start_with_a_hint() {
 
 /// Frames of 256x128 px, all of `level` but for a patch of 32x32 px in the corner, of a camera that sends 30 a second.
 fn patched(bench: &Bench, frame: u64, level: u8, patch: u8) -> FrameRow {
+    patched_of(bench, "a", frame, level, patch)
+}
+
+/// [`patched`], of a camera of that name.
+fn patched_of(bench: &Bench, source: &str, frame: u64, level: u8, patch: u8) -> FrameRow {
     let layout = Layout::tensor(DType::U8, &[1, 3, 128, 256]).unwrap();
     let mut slot = bench.pool.try_begin_write().unwrap().expect("a free slot");
     slot.bytes_mut().fill(level);
@@ -273,9 +278,9 @@ fn patched(bench: &Bench, frame: u64, level: u8, patch: u8) -> FrameRow {
         row[..32].fill(patch);
     }
     let pts_ns = frame as i64 * 33_000_000;
-    let meta = FrameMeta { source: SourceName::new("a").unwrap(), frame, pts_ns, captured_ns: 7, ..FrameMeta::default() };
+    let meta = FrameMeta { source: SourceName::new(source).unwrap(), frame, pts_ns, captured_ns: 7, ..FrameMeta::default() };
     FrameRow {
-        source: "a".into(),
+        source: source.into(),
         frame,
         pts_ns,
         captured_ns: 7,
@@ -327,4 +332,27 @@ fn live_where_frames_are_left_out_the_plates_that_move_are_looked_at_alone() {
         rows.iter().map(|row| row.detections.len()).collect::<Vec<_>>(),
         whole.iter().map(|row| row.detections.len()).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn live_every_frame_is_answered_once_in_the_order_of_its_camera_or_counted_as_left_out() {
+    let bench = Bench::sized("order", Mode::Live, 3 * 128 * 256);
+    let mut node = bench.node(params("yolo_any_size.onnx", &[("MAX_WAITING", "2")]));
+    let mut out = Outputs::collector();
+    // Frames are missing between the first and the second, and the node is called once for each two: looks are under way when the next come.
+    let numbers: Vec<u64> = std::iter::once(0).chain(3..60).collect();
+    for &number in &numbers {
+        let patch = 230 + (number * 7 % 25) as u8;
+        feed(&mut node, &mut out, &[patched_of(&bench, "a", number, 230, patch), patched_of(&bench, "b", number, 230, 255 - patch)]);
+        node.work(&mut out).unwrap();
+    }
+    feed(&mut node, &mut out, &[end("a", 60), end("b", 60)]);
+    node.finish(&mut out).unwrap();
+    let rows: Vec<DetectionsRow> = out.taken("detections");
+    for camera in ["a", "b"] {
+        let told: Vec<(u64, bool)> = rows.iter().filter(|row| row.source == camera).map(|row| (row.frame, row.end)).collect();
+        assert!(told.is_sorted_by(|one, next| one.0 < next.0) && told.last() == Some(&(60, true)), "{camera}: {told:?}");
+    }
+    assert_eq!(rows.len() as u64 - 2 + out.counted("superseded") + out.counted("stale"), 2 * numbers.len() as u64);
+    assert!(out.counted("looks") > 0 && out.counted("glances") > 0, "{} looks, {} glances", out.counted("looks"), out.counted("glances"));
 }
