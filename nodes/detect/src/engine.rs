@@ -59,17 +59,6 @@ impl Engine {
         Ok(Self::Card(Box::new(detector)))
     }
 
-    /// The model for parts of pictures, if it takes them and runs on the CPU.
-    ///
-    /// # Errors
-    /// A model that says that it takes them, and does not run.
-    pub fn windows(&self, params: &Params) -> Result<Option<Windows>, Fault> {
-        match self {
-            Self::Host(detector) => Windows::open(Path::new(&params.model), detector, &options(params)?).map_err(|e| model_fault(&e)),
-            Self::Card(_) => Ok(None),
-        }
-    }
-
     /// Whether each frame is a run of its own, read where it lies in host memory.
     #[must_use]
     pub fn is_single(&self) -> bool {
@@ -159,20 +148,6 @@ impl Engine {
         }
     }
 
-    /// Detects in one picture where each is a run of its own.
-    ///
-    /// # Errors
-    /// As [`Engine::detect`].
-    pub fn look(&mut self, picture: &Acquired, selection: &Selection, found: &mut Vec<RawDetection>) -> Result<(), Fault> {
-        match self {
-            Self::Host(detector) => {
-                found.extend_from_slice(detector.detect(picture.bytes(), selection).map_err(|e| model_fault(&e))?);
-                Ok(())
-            }
-            Self::Card(_) => Err(Fault::new("a look at a single picture in host memory, and the model reads a card's")),
-        }
-    }
-
     /// Gives pictures back that were detected in.
     ///
     /// # Errors
@@ -185,6 +160,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The detector's model for parts of pictures, if it takes them and runs on the CPU. One that says so and does not run is warned of.
+pub fn windows(detector: &Detector, params: &Params) -> Result<Option<Windows>, Fault> {
+    let windows = Windows::open(Path::new(&params.model), detector, &options(params)?);
+    Ok(windows.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the model does not run on parts of pictures, so that every frame is looked at whole or not at all");
+        None
+    }))
 }
 
 fn options(params: &Params) -> Result<Options, Fault> {

@@ -130,12 +130,14 @@ impl Stage for Detect {
             params,
         };
         if is_live_on_cpu {
-            looker::give_way(looker::NODE);
+            gantry_node::give_way(looker::NODE);
         }
-        let way = if is_prompt {
-            Way::Promptly(Box::new(Promptly::new(engine, &shared.params, context.waker.clone())?))
-        } else {
-            Way::InTurn(InTurn::new(engine))
+        let way = match engine {
+            Engine::Host(detector) if is_prompt => {
+                let windows = engine::windows(&detector, &shared.params)?;
+                Way::Promptly(Box::new(Promptly::new(detector, windows, &shared.params, context.waker.clone())?))
+            }
+            engine => Way::InTurn(InTurn::new(engine)),
         };
         Ok(Self { shared, way })
     }

@@ -1,10 +1,10 @@
 //! Looks at whole pictures on a thread of its own, which lets everything else go first.
 
-use crate::engine::Engine;
+use crate::engine::model_fault;
 use gantry_frames::Acquired;
-use gantry_inference::{RawDetection, Selection};
+use gantry_inference::{Detector, RawDetection, Selection};
 use gantry_messages::FrameRow;
-use gantry_node::{Fault, Waker};
+use gantry_node::{Fault, Waker, give_way};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub struct Looked {
 }
 
 impl Looker {
-    pub fn start(mut engine: Engine, waker: Waker) -> Result<Self, Fault> {
+    pub fn start(mut detector: Box<Detector>, waker: Waker) -> Result<Self, Fault> {
         let (jobs, to_do) = sync_channel::<Job>(1);
         let (done, seen) = sync_channel(1);
         let run = move || {
@@ -53,9 +53,10 @@ impl Looker {
             let _edge = gantry_copies::edge("frames");
             while let Ok(Job { picture, selection, mut found }) = to_do.recv() {
                 let started = Instant::now();
-                let result = engine.look(&picture, &selection, &mut found);
+                let result = detector.detect(picture.bytes(), &selection).map(|all| found.extend_from_slice(all));
                 drop(picture);
-                if done.send(Seen { found: result.map(|()| found), took: started.elapsed() }).is_err() {
+                let found = result.map(|()| found).map_err(|e| model_fault(&e));
+                if done.send(Seen { found, took: started.elapsed() }).is_err() {
                     return;
                 }
                 waker.wake();
@@ -131,13 +132,6 @@ fn ended() -> Fault {
 pub const NODE: i32 = 5;
 /// How much nicer the looker is than the node.
 const LOOKER: i32 = 4;
-
-/// Lets others go first, by that many levels of niceness.
-pub fn give_way(levels: i32) {
-    if let Err(error) = gantry_node::give_way(levels) {
-        tracing::warn!(%error, "the detector competes with the other nodes for the processor");
-    }
-}
 
 /// Runs `open` on a thread that gives way, because those that it starts inherit that.
 pub fn nicely<T: Send>(open: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {

@@ -4,11 +4,11 @@
 //! reading waits for a look: the frame that is looked at is answered with a glance, and what the look finds goes into the frames that follow. Only where
 //! there is nothing to follow the frame's row waits for the look, and the frames of its camera behind it.
 
-use crate::engine::{Engine, model_fault};
+use crate::engine::model_fault;
 use crate::looker::{Look, Looked, Looker};
 use crate::{Glances, Params, Plan, Shared, detections, row_of};
 use gantry_frames::Acquired;
-use gantry_inference::{Window, Windows};
+use gantry_inference::{Detector, Window, Windows};
 use gantry_messages::{BoxXyxy, DetectionsRow, FrameRow};
 use gantry_node::{Fault, Outputs, Waker, Work};
 use std::time::{Duration, Instant};
@@ -32,18 +32,12 @@ pub struct Promptly {
 }
 
 impl Promptly {
-    pub fn new(engine: Engine, params: &Params, waker: Waker) -> Result<Self, Fault> {
-        let glances = match engine.windows(params) {
-            Ok(windows) => windows.map(|windows| {
-                let glances = Glances::new(windows.picture_px(), windows.step(), Duration::from_millis(params.look_every_ms));
-                (windows, glances)
-            }),
-            Err(error) => {
-                tracing::warn!(%error, "the model does not run on parts of pictures, so that every frame is looked at whole or not at all");
-                None
-            }
-        };
-        Ok(Self { looker: Looker::start(engine, waker)?, glances, blocked: Vec::new(), rows: Vec::new(), since: None })
+    pub fn new(detector: Box<Detector>, windows: Option<Windows>, params: &Params, waker: Waker) -> Result<Self, Fault> {
+        let glances = windows.map(|windows| {
+            let glances = Glances::new(windows.picture_px(), windows.step(), Duration::from_millis(params.look_every_ms));
+            (windows, glances)
+        });
+        Ok(Self { looker: Looker::start(detector, waker)?, glances, blocked: Vec::new(), rows: Vec::new(), since: None })
     }
 
     pub fn set(&mut self, params: &Params) {

@@ -105,10 +105,8 @@ impl Stage for Resize {
     const CONTRACT: gantry_contract::Contract = CONTRACT;
 
     fn open(p: Params, context: &Context) -> Result<Self, Fault> {
-        if context.mode == Mode::Live
-            && let Err(error) = gantry_node::give_way(NICER)
-        {
-            tracing::warn!(%error, "the stages behind this one do not go first");
+        if context.mode == Mode::Live {
+            gantry_node::give_way(NICER);
         }
         let arrangement = match (p.dtype, p.layout) {
             (Samples::U8, Axes::Nchw) => Arrangement::PlanarU8,

@@ -23,12 +23,15 @@ pub(crate) fn prefer_throughput() -> io::Result<()> {
 /// leave work out when the processor is full, and a little for the first stages. What is nearly read goes before what was just taken, so that frames get
 /// through one after the other instead of all late; and what there is no time for is left out in one place and counted there.
 ///
-/// It is for the calling thread and those that it starts from then on.
-///
-/// # Errors
-/// What the system answers; the stage then competes with the others as any.
+/// It is for the calling thread and those that it starts from then on. Where the system refuses, the stage competes with the others as any, and the log says so.
+pub fn give_way(levels: i32) {
+    if let Err(error) = be_nicer(levels) {
+        tracing::warn!(%error, levels, "this node competes with the others for the processor, which should go first");
+    }
+}
+
 #[allow(unsafe_code)]
-pub fn give_way(levels: i32) -> io::Result<()> {
+fn be_nicer(levels: i32) -> io::Result<()> {
     // SAFETY: the call takes numbers only; 0 names the calling thread.
     let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: as above.
@@ -55,7 +58,7 @@ mod tests {
         let before = niceness();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                give_way(5).unwrap();
+                give_way(5);
                 assert_eq!(niceness(), (before + 5).min(19));
             });
         });

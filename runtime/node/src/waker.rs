@@ -35,3 +35,22 @@ impl fmt::Debug for Waker {
         f.write_str("Waker")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn it_wakes_whoever_waits_and_waits_for_nobody() {
+        let (happens, happenings) = sync_channel(1);
+        let waker = Waker::new(happens);
+        waker.wake();
+        // The queue is full: the stage is awake.
+        waker.wake();
+        assert!(matches!(happenings.recv(), Ok(Happening::Woken)));
+        assert!(happenings.try_recv().is_err());
+        drop(happenings);
+        waker.wake();
+    }
+}
