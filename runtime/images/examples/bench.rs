@@ -16,6 +16,9 @@ fn main() {
             let mut scaler = FrameScaler::default();
             let name = format!("{} {w}x{h} to 960x544 planar u8", image.format.name());
             time(&name, || scaler.run(&frame, &b, Arrangement::PlanarU8, black_box(&mut out)));
+            time("  a part of 160x128", || {
+                scaler.run_part(&frame, &b, Arrangement::PlanarU8, (320..480, 192..320), black_box(&mut out));
+            });
             if w == 1920 {
                 let mut out = vec![0; Arrangement::PlanarF32.byte_len(960, 544)];
                 time("  same, planar f32", || scaler.run(&frame, &b, Arrangement::PlanarF32, black_box(&mut out)));

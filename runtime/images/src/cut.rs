@@ -92,7 +92,7 @@ impl Cutter {
         assert!(width > 0 && height > 0 && window.width > 0.0 && window.height > 0.0, "window or target without pixels");
         self.luma.set((frame.width, frame.height), [window.x, window.y, window.width, window.height], (width, height), Filter::Triangle);
         for (y, row) in out.chunks_exact_mut(width).take(height).enumerate() {
-            self.luma.row_u8(&frame.y, y, row);
+            self.luma.row_u8(&frame.y, y, 0..width, row);
         }
     }
 
@@ -116,13 +116,13 @@ fn rows(cutter: &mut Cutter, frame: Yuv<'_>, height: usize, out: &mut [u8], stri
     let Cutter { luma, chroma, y, chroma_rows: [u, v], rgb_rows: [r, g, b], .. } = cutter;
     let width = y.len();
     for (i, out) in out.chunks_mut(stride).take(height).enumerate() {
-        luma.row_q7(&frame.y, i, y);
+        luma.row_q7(&frame.y, i, 0..width, y);
         match frame.chroma {
             Chroma::Planar { u: pu, v: pv } => {
-                chroma.row_chroma(&pu, i, u);
-                chroma.row_chroma(&pv, i, v);
+                chroma.row_chroma(&pu, i, 0..width, u);
+                chroma.row_chroma(&pv, i, 0..width, v);
             }
-            Chroma::Interleaved { uv } => chroma.row_chroma_pair(&uv, i, u, v),
+            Chroma::Interleaved { uv } => chroma.row_chroma_pair(&uv, i, 0..width, u, v),
         }
         rgb_row(&coefficients, y, u, v, r, g, b);
         interleave(r, g, b, &mut out[..3 * width]);

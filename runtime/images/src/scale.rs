@@ -1,6 +1,7 @@
 //! A decoded frame to the input of a model, in one pass over its rows.
 
 use crate::{Chroma, Coefficients, Filter, Letterbox, PAD_GREY, Resampler, Yuv, rgb_row, simd};
+use std::ops::Range;
 
 /// How the input of a model lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +59,24 @@ impl FrameScaler {
     /// If `letterbox` was fitted to another size or `out` has not exactly [`Arrangement::byte_len`] bytes: both are the
     /// caller's own numbers.
     pub fn run(&mut self, frame: &Yuv<'_>, letterbox: &Letterbox, arrangement: Arrangement, out: &mut [u8]) {
+        self.run_part(frame, letterbox, arrangement, (0..letterbox.width, 0..letterbox.height), out);
+    }
+
+    /// As [`FrameScaler::run`], but writes only those columns and rows of `out`, with the same bytes, and reads no more of the frame than they need.
+    ///
+    /// # Panics
+    /// As [`FrameScaler::run`], and if the part does not lie in the input.
+    pub fn run_part(
+        &mut self,
+        frame: &Yuv<'_>,
+        letterbox: &Letterbox,
+        arrangement: Arrangement,
+        part: (Range<usize>, Range<usize>),
+        out: &mut [u8],
+    ) {
         assert_eq!((letterbox.source_width, letterbox.source_height), (frame.width, frame.height), "letterbox is for another size");
         assert_eq!(out.len(), arrangement.byte_len(letterbox.width, letterbox.height), "output buffer has another size");
+        assert!(part.0.end <= letterbox.width && part.1.end <= letterbox.height, "the part lies outside");
         let b = *letterbox;
         if !is_half(frame, &b) {
             let (w, h) = (frame.width as f64, frame.height as f64);
@@ -67,14 +84,25 @@ impl FrameScaler {
             self.luma.set((frame.width, frame.height), [0.0, 0.0, w, h], inner, Filter::Triangle);
             self.chroma.set(frame.chroma_size(), [0.0, 0.0, w / 2.0, h / 2.0], inner, Filter::Triangle);
         }
-        self.rows.y.resize(b.inner_width, 0);
-        self.rows.chroma.iter_mut().for_each(|row| row.resize(b.inner_width, 0));
-        self.rows.pairs.iter_mut().chain(&mut self.rows.rgb).for_each(|row| row.resize(b.inner_width, 0));
-        fill_border(&b, arrangement, out);
+        fill_border(&b, arrangement, &part, out);
+        // Of the picture inside the border.
+        let columns = within(&part.0, b.left, b.inner_width);
+        let picture_rows = within(&part.1, b.top, b.inner_height);
+        if columns.is_empty() {
+            return;
+        }
+        self.rows.y.resize(columns.len(), 0);
+        self.rows.chroma.iter_mut().for_each(|row| row.resize(columns.len(), 0));
+        self.rows.pairs.iter_mut().chain(&mut self.rows.rgb).for_each(|row| row.resize(columns.len(), 0));
         let scaler = self;
-        let (frame, to) = (*frame, b);
-        simd!(rows(scaler: &'a mut FrameScaler, frame: Yuv<'a>, to: Letterbox, arrangement: Arrangement, out: &'a mut [u8]));
+        let (frame, to, part) = (*frame, b, (columns, picture_rows));
+        simd!(rows(scaler: &'a mut FrameScaler, frame: Yuv<'a>, to: Letterbox, arrangement: Arrangement, part: (Range<usize>, Range<usize>), out: &'a mut [u8]));
     }
+}
+
+/// What of `part` lies in the `len` places from `start` on, counted from there.
+fn within(part: &Range<usize>, start: usize, len: usize) -> Range<usize> {
+    part.start.saturating_sub(start).min(len)..part.end.saturating_sub(start).min(len)
 }
 
 fn is_half(frame: &Yuv<'_>, b: &Letterbox) -> bool {
@@ -82,21 +110,28 @@ fn is_half(frame: &Yuv<'_>, b: &Letterbox) -> bool {
 }
 
 #[inline(always)]
-fn rows(scaler: &mut FrameScaler, frame: Yuv<'_>, to: Letterbox, arrangement: Arrangement, out: &mut [u8]) {
+fn rows(
+    scaler: &mut FrameScaler,
+    frame: Yuv<'_>,
+    to: Letterbox,
+    arrangement: Arrangement,
+    (columns, picture_rows): (Range<usize>, Range<usize>),
+    out: &mut [u8],
+) {
     let mut rgb = std::mem::take(&mut scaler.rows.rgb);
     let coefficients = Coefficients::of(frame.colour);
     let area = to.width * to.height;
-    let n = to.inner_width;
-    for row in 0..to.inner_height {
-        let at = (to.top + row) * to.width + to.left;
+    let n = columns.len();
+    for row in picture_rows {
+        let at = (to.top + row) * to.width + to.left + columns.start;
         if arrangement == Arrangement::PlanarU8 {
             let (r, rest) = out.split_at_mut(area);
             let (g, b) = rest.split_at_mut(area);
-            convert(scaler, &frame, &to, &coefficients, row, [&mut r[at..at + n], &mut g[at..at + n], &mut b[at..at + n]]);
+            convert(scaler, &frame, &to, &coefficients, (row, &columns), [&mut r[at..at + n], &mut g[at..at + n], &mut b[at..at + n]]);
             continue;
         }
         let [r, g, b] = &mut rgb;
-        convert(scaler, &frame, &to, &coefficients, row, [r, g, b]);
+        convert(scaler, &frame, &to, &coefficients, (row, &columns), [r, g, b]);
         match arrangement {
             Arrangement::PlanarU8 => {}
             Arrangement::PlanarF32 => {
@@ -121,28 +156,36 @@ fn rows(scaler: &mut FrameScaler, frame: Yuv<'_>, to: Letterbox, arrangement: Ar
     scaler.rows.rgb = rgb;
 }
 
-/// Row `row` of the picture into three rows of the output.
+/// Those columns of row `row` of the picture into three rows.
 #[inline(always)]
-fn convert(scaler: &mut FrameScaler, frame: &Yuv<'_>, to: &Letterbox, coefficients: &Coefficients, row: usize, [r, g, b]: [&mut [u8]; 3]) {
+fn convert(
+    scaler: &mut FrameScaler,
+    frame: &Yuv<'_>,
+    to: &Letterbox,
+    coefficients: &Coefficients,
+    (row, columns): (usize, &Range<usize>),
+    [r, g, b]: [&mut [u8]; 3],
+) {
     let FrameScaler { luma, chroma, rows: Rows { y, chroma: [u, v], pairs: [pair_u, pair_v], .. } } = scaler;
     if is_half(frame, to) {
-        half_row(frame.y.row(2 * row), frame.y.row(2 * row + 1), y);
+        let pairs = 2 * columns.start..2 * columns.end;
+        half_row(&frame.y.row(2 * row)[pairs.clone()], &frame.y.row(2 * row + 1)[pairs.clone()], y);
         match frame.chroma {
-            Chroma::Planar { u, v } => rgb_row(coefficients, y, u.row(row), v.row(row), r, g, b),
+            Chroma::Planar { u, v } => rgb_row(coefficients, y, &u.row(row)[columns.clone()], &v.row(row)[columns.clone()], r, g, b),
             Chroma::Interleaved { uv } => {
-                split_pairs(uv.row(row), pair_u, pair_v);
+                split_pairs(&uv.row(row)[pairs], pair_u, pair_v);
                 rgb_row(coefficients, y, pair_u, pair_v, r, g, b);
             }
         }
         return;
     }
-    luma.row_q7(&frame.y, row, y);
+    luma.row_q7(&frame.y, row, columns.clone(), y);
     match frame.chroma {
         Chroma::Planar { u: pu, v: pv } => {
-            chroma.row_chroma(&pu, row, u);
-            chroma.row_chroma(&pv, row, v);
+            chroma.row_chroma(&pu, row, columns.clone(), u);
+            chroma.row_chroma(&pv, row, columns.clone(), v);
         }
-        Chroma::Interleaved { uv } => chroma.row_chroma_pair(&uv, row, u, v),
+        Chroma::Interleaved { uv } => chroma.row_chroma_pair(&uv, row, columns.clone(), u, v),
     }
     rgb_row(coefficients, y, u, v, r, g, b);
 }
@@ -178,7 +221,8 @@ fn split_pairs(pairs: &[u8], first: &mut [u8], second: &mut [u8]) {
     }
 }
 
-fn fill_border(b: &Letterbox, arrangement: Arrangement, out: &mut [u8]) {
+/// Makes what of the part is border grey.
+fn fill_border(b: &Letterbox, arrangement: Arrangement, (columns, rows): &(Range<usize>, Range<usize>), out: &mut [u8]) {
     let grey = unit(PAD_GREY).to_le_bytes();
     let (planes, channels) = match arrangement {
         Arrangement::PlanarU8 | Arrangement::PlanarF32 => (3, 1),
@@ -189,14 +233,19 @@ fn fill_border(b: &Letterbox, arrangement: Arrangement, out: &mut [u8]) {
         1 => part.fill(PAD_GREY),
         _ => part.chunks_exact_mut(4).for_each(|sample| sample.copy_from_slice(&grey)),
     };
-    let row_bytes = b.width * bytes;
+    let (inner_columns, inner_rows) = (b.left..b.left + b.inner_width, b.top..b.top + b.inner_height);
     for plane in out.chunks_exact_mut(out.len() / planes) {
-        fill(&mut plane[..b.top * row_bytes]);
-        fill(&mut plane[(b.top + b.inner_height) * row_bytes..]);
-        if b.inner_width < b.width {
-            for row in plane[b.top * row_bytes..(b.top + b.inner_height) * row_bytes].chunks_exact_mut(row_bytes) {
-                fill(&mut row[..b.left * bytes]);
-                fill(&mut row[(b.left + b.inner_width) * bytes..]);
+        for (y, row) in plane.chunks_exact_mut(b.width * bytes).enumerate().take(rows.end).skip(rows.start) {
+            let mut grey = |from: usize, to: usize| {
+                if from < to {
+                    fill(&mut row[from * bytes..to * bytes]);
+                }
+            };
+            if inner_rows.contains(&y) {
+                grey(columns.start, columns.end.min(inner_columns.start));
+                grey(columns.start.max(inner_columns.end), columns.end);
+            } else {
+                grey(columns.start, columns.end);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Weights of a resampling filter along one axis.
 
+use std::ops::Range;
+
 /// How samples are weighed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
@@ -47,8 +49,19 @@ pub struct Taps {
     pub(crate) weights: Vec<i16>,
     /// Weights per output sample.
     pub(crate) count: usize,
-    /// First source sample used and the one after the last.
-    pub(crate) span: (usize, usize),
+}
+
+/// Some output samples of [`Taps`].
+#[derive(Clone, Copy)]
+pub(crate) struct Along<'a> {
+    /// First source sample of each.
+    pub first: &'a [u32],
+    /// `count` weights of each.
+    pub weights: &'a [i16],
+    /// Weights of one.
+    pub count: usize,
+    /// First source sample that they use and the one after the last.
+    pub span: (usize, usize),
 }
 
 impl Taps {
@@ -87,8 +100,6 @@ impl Taps {
             self.weights[at + largest] += rest as i16;
             self.first.push(first as u32);
         }
-        let ends = |pick: Option<&u32>| pick.map_or(0, |&v| v as usize);
-        self.span = (ends(self.first.iter().min()), ends(self.first.iter().max()) + self.count);
     }
 
     /// Weights per output sample of [`Taps::set`]. At scale 4 a triangle has 10, Catmull-Rom at the same size or above 6.
@@ -110,6 +121,20 @@ impl Taps {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
+    }
+
+    /// Of some output samples.
+    #[inline(always)]
+    pub(crate) fn along(&self, samples: Range<usize>) -> Along<'_> {
+        let first = &self.first[samples.clone()];
+        let weights = &self.weights[samples.start * self.count..samples.end * self.count];
+        // Places rise along the axis.
+        let span = match first {
+            [first, .., last] => (*first as usize, *last as usize + self.count),
+            [only] => (*only as usize, *only as usize + self.count),
+            [] => (0, 0),
+        };
+        Along { first, weights, count: self.count, span }
     }
 
     #[inline(always)]

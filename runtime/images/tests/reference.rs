@@ -169,6 +169,38 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Half size and others, with borders on both axes.
+    #[test]
+    fn a_part_has_the_bytes_of_the_whole_and_nothing_beside_it_is_written(
+        (w, h) in prop_oneof![Just((128u32, 72u32)), Just((120, 90)), (8u32..200, 8u32..150)],
+        format in prop_oneof![Just(PixelFormat::I420), Just(PixelFormat::Nv12)],
+        arrangement in prop_oneof![
+            Just(Arrangement::PlanarU8), Just(Arrangement::PlanarF32), Just(Arrangement::InterleavedU8), Just(Arrangement::InterleavedF32)
+        ],
+        (x0, x1, y0, y1) in (0usize..=64, 0usize..=64, 0usize..=48, 0usize..=48),
+        seed: u64,
+    ) {
+        let p = Picture::new(format, w, h, Colour::BT709_LIMITED, seed);
+        let b = Letterbox::fit(w as usize, h as usize, 64, 48);
+        let (columns, rows) = (x0.min(x1)..x0.max(x1), y0.min(y1)..y0.max(y1));
+        let mut scaler = FrameScaler::default();
+        let mut whole = vec![0; arrangement.byte_len(64, 48)];
+        scaler.run(&p.yuv(), &b, arrangement, &mut whole);
+        let mut part = vec![7; whole.len()];
+        scaler.run_part(&p.yuv(), &b, arrangement, (columns.clone(), rows.clone()), &mut part);
+        let bytes = arrangement.sample_bytes();
+        for (i, (&found, &wanted)) in part.iter().zip(&whole).enumerate() {
+            let pixel = match arrangement {
+                Arrangement::PlanarU8 | Arrangement::PlanarF32 => i / bytes % (64 * 48),
+                Arrangement::InterleavedU8 | Arrangement::InterleavedF32 => i / bytes / 3,
+            };
+            let is_in = columns.contains(&(pixel % 64)) && rows.contains(&(pixel / 64));
+            prop_assert_eq!(found, if is_in { wanted } else { 7 }, "byte {}", i);
+        }
+    }
+}
+
 #[test]
 fn all_arrangements_hold_the_same_numbers() {
     let p = Picture::new(PixelFormat::Nv12, 101, 57, Colour::BT709_LIMITED, 3);
