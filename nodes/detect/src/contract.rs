@@ -12,7 +12,7 @@ pub const CONTRACT: Contract = Contract {
         "frames",
         "frames/v1",
         Arity::Many,
-        "tensor of the model's input: u8, f16 or f32, [1, 3, H, W] planar or [1, H, W, 3] interleaved, RGB full range; the model's own H and W",
+        "tensor of the model's input: u8, f16 or f32, [1, 3, H, W] planar or [1, H, W, 3] interleaved, RGB full range, the model's own H and W; or an I420 or NV12 picture of any size in host memory, which is scaled as `resize` does, where the model looks",
     )
     .holding(8)]
         },
@@ -79,7 +79,7 @@ pub const CONTRACT: Contract = Contract {
                     "memory",
                     const { &[text("host"), text("cuda")] },
                     "host",
-                    "where the frames lie; `cuda`: in the card's memory, with `device` `cuda` or `tensorrt`",
+                    "where the frames lie; `cuda`: in the card's memory, as tensors, with `device` `cuda` or `tensorrt`",
                 ),
                 bool_param("fp16", true, "TensorRT: half precision where it is faster; scores differ in the third digit"),
                 bool_param(

@@ -1,9 +1,11 @@
 //! Where the model runs and where its pictures lie.
 
+use crate::pixels::Pixels;
 use crate::{MOST_HELD, Params};
 use gantry_frames::{Acquired, Memory};
+use gantry_images::Arrangement;
 use gantry_inference::{
-    Detector, Device, DeviceDetector, ElementType, ModelError, Options, RawDetection, Selection, Windows, default_engine_cache,
+    Detector, Device, DeviceDetector, ElementType, ImageOrder, ModelError, Options, RawDetection, Selection, Windows, default_engine_cache,
 };
 use gantry_kernels::{KernelError, Kernels, LoadOptions};
 use gantry_node::Fault;
@@ -13,9 +15,16 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub enum Engine {
     /// Pictures in host memory; a model on a card uploads them.
-    Host(Box<Detector>),
+    Host(Box<Host>),
     /// Pictures in the card's memory.
     Card(Box<DeviceDetector>),
+}
+
+/// A detector with what makes frames fit it.
+#[derive(Debug)]
+pub struct Host {
+    pub detector: Detector,
+    pub pixels: Pixels,
 }
 
 /// What frames have to be like, and what is found in them.
@@ -27,6 +36,8 @@ pub struct Described {
     pub dims: [usize; 4],
     /// Width, height and layout as `resize` calls them.
     pub picture: (usize, usize, String),
+    /// How pictures of other sizes are scaled to it; `None` where the model does not take what becomes of them.
+    pub arrangement: Option<Arrangement>,
 }
 
 impl Engine {
@@ -39,7 +50,9 @@ impl Engine {
         let device = options.device;
         let path = Path::new(&params.model);
         if params.memory == "host" {
-            return Detector::open(path, &options).map(|detector| Self::Host(Box::new(detector))).map_err(|e| model_fault(&e));
+            let detector = Detector::open(path, &options).map_err(|e| model_fault(&e))?;
+            let pixels = Pixels::new(&described(&detector, true));
+            return Ok(Self::Host(Box::new(Host { detector, pixels })));
         }
         let wanted = |fault: Fault| fault.context("parameter `memory` is `cuda`");
         options.device = match device {
@@ -62,27 +75,23 @@ impl Engine {
     /// Whether each frame is a run of its own, read where it lies in host memory.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        matches!(self, Self::Host(detector) if detector.batch() == 1)
+        matches!(self, Self::Host(host) if host.detector.batch() == 1)
     }
 
     /// What the model says about itself.
     #[must_use]
     pub fn description(&self) -> Described {
-        let detector = match self {
-            Self::Host(detector) => detector,
-            Self::Card(detector) => detector.described(),
-        };
-        let (element, dims) = detector.picture();
-        let image = detector.info().image;
-        let order = format!("{:?}", image.order).to_lowercase();
-        Described { classes: detector.classes().to_vec(), element, dims, picture: (image.width, image.height, order) }
+        match self {
+            Self::Host(host) => described(&host.detector, true),
+            Self::Card(detector) => described(detector.described(), false),
+        }
     }
 
     /// Where it runs.
     #[must_use]
     pub fn device(&self) -> Device {
         match self {
-            Self::Host(detector) => detector.info().device,
+            Self::Host(host) => host.detector.info().device,
             Self::Card(detector) => detector.device(),
         }
     }
@@ -91,7 +100,7 @@ impl Engine {
     #[must_use]
     pub fn batch(&self) -> usize {
         match self {
-            Self::Host(detector) => detector.batch(),
+            Self::Host(host) => host.detector.batch(),
             Self::Card(detector) => detector.batch(),
         }
     }
@@ -100,7 +109,7 @@ impl Engine {
     #[must_use]
     pub fn together(&self) -> usize {
         match self {
-            Self::Host(detector) => detector.batch(),
+            Self::Host(host) => host.detector.batch(),
             Self::Card(detector) => detector.batch().min(MOST_HELD),
         }
     }
@@ -111,8 +120,8 @@ impl Engine {
     /// A picture of another size.
     pub fn take(&mut self, index: usize, picture: Acquired) -> Result<Option<Acquired>, Fault> {
         match self {
-            Self::Host(detector) if detector.batch() > 1 => {
-                detector.stage(index, picture.bytes()).map_err(|e| model_fault(&e))?;
+            Self::Host(host) if host.detector.batch() > 1 => {
+                host.detector.stage(index, host.pixels.whole(&picture)?).map_err(|e| model_fault(&e))?;
                 Ok(None)
             }
             _ => Ok(Some(picture)),
@@ -130,12 +139,12 @@ impl Engine {
         mut each: impl FnMut(usize, &[RawDetection]),
     ) -> Result<(), Fault> {
         match self {
-            Self::Host(detector) if detector.batch() > 1 => {
-                detector.run_staged(pictures.len(), selection, each).map_err(|e| model_fault(&e))
+            Self::Host(host) if host.detector.batch() > 1 => {
+                host.detector.run_staged(pictures.len(), selection, each).map_err(|e| model_fault(&e))
             }
-            Self::Host(detector) => {
+            Self::Host(host) => {
                 for (index, picture) in pictures.iter().flatten().enumerate() {
-                    each(index, detector.detect(picture.bytes(), selection).map_err(|e| model_fault(&e))?);
+                    each(index, host.detect(picture, selection)?);
                 }
                 Ok(())
             }
@@ -159,6 +168,37 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+impl Host {
+    /// Detects in one frame.
+    ///
+    /// # Errors
+    /// A picture that cannot be scaled, or a run that fails.
+    pub fn detect(&mut self, frame: &Acquired, selection: &Selection) -> Result<&[RawDetection], Fault> {
+        self.detector.detect(self.pixels.whole(frame)?, selection).map_err(|e| model_fault(&e))
+    }
+}
+
+/// `scales`: whether pictures are scaled here.
+fn described(detector: &Detector, scales: bool) -> Described {
+    let (element, dims) = detector.picture();
+    let image = detector.info().image;
+    let order = format!("{:?}", image.order).to_lowercase();
+    let arrangement = arrangement(detector).filter(|_| scales);
+    Described { classes: detector.classes().to_vec(), element, dims, picture: (image.width, image.height, order), arrangement }
+}
+
+/// How pictures are scaled to the model's input; `None` for one that takes others than u8 or f32.
+#[must_use]
+pub fn arrangement(detector: &Detector) -> Option<Arrangement> {
+    match (detector.picture().0, detector.info().image.order) {
+        (ElementType::U8, ImageOrder::Nchw) => Some(Arrangement::PlanarU8),
+        (ElementType::U8, ImageOrder::Nhwc) => Some(Arrangement::InterleavedU8),
+        (ElementType::F32, ImageOrder::Nchw) => Some(Arrangement::PlanarF32),
+        (ElementType::F32, ImageOrder::Nhwc) => Some(Arrangement::InterleavedF32),
+        (ElementType::F16, _) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Frames in their turn: in lossless runs, on cards, and with models that take several pictures at once.
 
 use crate::engine::Engine;
+use crate::pixels::with_levels;
 use crate::{Shared, detections, row_of};
 use gantry_frames::{Acquired, Mode};
 use gantry_messages::{DetectionsRow, FrameRow};
@@ -55,9 +56,11 @@ impl InTurn {
             if !frame.end {
                 let Some(acquired) = shared.acquire(frame, out)? else { continue };
                 shared.check(frame, acquired.layout())?;
-                if let Some(found) = shared.still.as_mut().and_then(|still| still.repeat(frame, acquired.bytes())) {
+                if let Some(still) = &mut shared.still
+                    && with_levels(&acquired, |levels| still.repeat(frame, levels).is_some())?
+                {
                     let mut row = row_of(frame);
-                    row.detections = found.to_vec();
+                    row.detections = still.found(&frame.source).unwrap_or_default().to_vec();
                     rows.push(row);
                     still_frames += 1;
                     continue;

@@ -2,8 +2,11 @@
 //!
 //! **Model.** One ONNX file, loaded by its path alone: a YOLO11 or v8 export (`[N, 4 + classes, anchors]`) or an end-to-end
 //! export (`[N, max_det, 6]`). Class names come from its metadata `names`, the input size from its input, or from `imgsz` where
-//! the export leaves the size open. The frames must have exactly that size and type: `resize` makes them, and a frame that
-//! differs ends the node with both sizes.
+//! the export leaves the size open.
+//!
+//! **Frames** are tensors of exactly that size and type, as `resize` makes them (another one ends the node with both sizes), or pictures of any size in host memory, as
+//! `decode` makes them, which are scaled here with the same bytes: all of them where the whole picture is looked at, the part that is looked at otherwise. Live, that is the lesser work by far, and
+//! a message per frame less; in lossless runs `resize` scales on another core meanwhile.
 //!
 //! **Batches.** Frames that wait are taken together, up to `max_batch`, and answered in one message. On the CPU each frame is
 //! still a run of its own, straight from the pool slot: batching gains nothing there, and no frame's result can depend on the
@@ -13,7 +16,7 @@
 //! Live, on the CPU, the node is 5 levels nicer than the others, so that what there is no time for is left out here and nowhere else, and looks at whole pictures on a thread that is 4 nicer still.
 //!
 //! **Still scenes.** Where nothing moved since the frame on which the model ran last, its boxes are repeated and the model does not run (`still`
-//! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. u8 frames in host memory only.
+//! in the statistics): of a gate or a road most frames are such. [`still`] says how it is decided. Frames in host memory and u8 models only.
 //!
 //! **Glances.** Live, on the CPU, with a model that takes pictures of any size: where there is no time for every frame, the whole picture is looked at every
 //! `look_every_ms` (`looks` in the statistics), and the frames in between only around the plates that move (`glances`), which takes a tenth of the time. [`glance`] says how.
@@ -31,36 +34,41 @@
 //!   path: bin/detect
 //!   inputs:
 //!     tick: dora/timer/millis/500
-//!     frames_cam0: { source: resize_cam0/images, queue_size: 256, queue_policy: backpressure }
+//!     frames_cam0: { source: resize_cam0/images, queue_size: 256, queue_policy: backpressure }   # or decode_cam0/frames
 //!   outputs: [detections]
 //!   env: { MODEL: ../models/detector.onnx, MIN_PLATE_CONFIDENCE: 0.3 }
 //! ```
 
+pub mod blocks;
 mod contract;
 mod engine;
 pub mod glance;
 mod in_turn;
 mod looker;
 mod params;
+mod pixels;
 mod place;
 mod promptly;
 pub mod still;
 mod waiting;
 
+pub use blocks::{Green, Levels};
 pub use contract::CONTRACT;
+pub use engine::arrangement;
 pub use glance::{Glances, Plan};
 pub use params::Params;
 pub use place::{detections, in_source};
-pub use still::{Green, Stillness};
+pub use still::Stillness;
 pub use waiting::Waiting;
 
 use engine::{Described, Engine};
 use gantry_contract::Contract;
-use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Memory, Mode, StopFlag};
+use gantry_frames::{AcquireError, Acquired, Client, DType, Handle, Layout, Memory, Mode, PixelFormat, StopFlag};
 use gantry_inference::{ElementType, Selection};
 use gantry_messages::{DetectionsRow, FrameRow, Kind};
 use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use in_turn::InTurn;
+use pixels::Pixels;
 use promptly::Promptly;
 use std::time::Instant;
 
@@ -133,9 +141,9 @@ impl Stage for Detect {
             gantry_node::give_way(looker::NODE);
         }
         let way = match engine {
-            Engine::Host(detector) if is_prompt => {
-                let windows = engine::windows(&detector, &shared.params)?;
-                Way::Promptly(Box::new(Promptly::new(detector, windows, &shared.params, context.waker.clone())?))
+            Engine::Host(host) if is_prompt => {
+                let windows = engine::windows(&host.detector, &shared.params)?.map(|windows| (windows, Pixels::new(&shared.described)));
+                Way::Promptly(Box::new(Promptly::new(host, windows, &shared.params, context.waker.clone())?))
             }
             engine => Way::InTurn(InTurn::new(engine)),
         };
@@ -144,6 +152,7 @@ impl Stage for Detect {
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         for row in input.rows::<FrameRow>()? {
+            let row = pixels::fitted(&self.shared.described, row);
             let now = Instant::now();
             match &mut self.way {
                 Way::Promptly(promptly) => promptly.take_note(&mut self.shared, row, now, out),
@@ -220,12 +229,18 @@ impl Shared {
                 if same(tensor.dtype, element) && shape == dims && tensor.is_contiguous() {
                     return Ok(());
                 }
-                format!("{} {shape:?}{}", tensor.dtype.name(), if tensor.is_contiguous() { "" } else { " with gaps" })
+                format!("a frame of {} {shape:?}{}", tensor.dtype.name(), if tensor.is_contiguous() { "" } else { " with gaps" })
             }
-            None => format!("a {} picture of {}x{} px", frame.format, frame.width, frame.height),
+            None => match layout.as_image() {
+                Some(image) if self.described.arrangement.is_some() && matches!(image.format, PixelFormat::I420 | PixelFormat::Nv12) => {
+                    return Ok(());
+                }
+                Some(image) => format!("a {} picture of {}x{} px", image.format.name(), image.width, image.height),
+                None => "neither a picture nor a tensor".to_owned(),
+            },
         };
         let (width, height, order) = &self.described.picture;
-        let what = format!("{}: a frame of {found}, model `{}` takes {element} {dims:?}", place_of(frame), self.params.model);
+        let what = format!("{}: {found}, model `{}` takes {element} {dims:?}", place_of(frame), self.params.model);
         let hint = format!("set WIDTH: {width}, HEIGHT: {height}, DTYPE: {element}, LAYOUT: {order} at the `resize` nodes");
         Err(Fault::new(what).hint(hint))
     }

@@ -1,8 +1,8 @@
 //! Looks at whole pictures on a thread of its own, which lets everything else go first.
 
-use crate::engine::model_fault;
+use crate::engine::Host;
 use gantry_frames::Acquired;
-use gantry_inference::{Detector, RawDetection, Selection};
+use gantry_inference::{RawDetection, Selection};
 use gantry_messages::FrameRow;
 use gantry_node::{Fault, Waker, give_way};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -45,7 +45,7 @@ pub struct Looked {
 }
 
 impl Looker {
-    pub fn start(mut detector: Box<Detector>, waker: Waker) -> Result<Self, Fault> {
+    pub fn start(mut host: Box<Host>, waker: Waker) -> Result<Self, Fault> {
         let (jobs, to_do) = sync_channel::<Job>(1);
         let (done, seen) = sync_channel(1);
         let run = move || {
@@ -53,9 +53,9 @@ impl Looker {
             let _edge = gantry_copies::edge("frames");
             while let Ok(Job { picture, selection, mut found }) = to_do.recv() {
                 let started = Instant::now();
-                let result = detector.detect(picture.bytes(), &selection).map(|all| found.extend_from_slice(all));
+                let result = host.detect(&picture, &selection).map(|all| found.extend_from_slice(all));
                 drop(picture);
-                let found = result.map(|()| found).map_err(|e| model_fault(&e));
+                let found = result.map(|()| found);
                 if done.send(Seen { found, took: started.elapsed() }).is_err() {
                     return;
                 }

@@ -1,4 +1,4 @@
-use crate::still::{Green, Stillness};
+use crate::{Green, Stillness};
 use gantry_inference::Selection;
 use gantry_messages::Kind;
 use serde::Deserialize;

@@ -4,11 +4,12 @@
 //! reading waits for a look: the frame that is looked at is answered with a glance, and what the look finds goes into the frames that follow. Only where
 //! there is nothing to follow the frame's row waits for the look, and the frames of its camera behind it.
 
-use crate::engine::model_fault;
+use crate::engine::{Host, model_fault};
 use crate::looker::{Look, Looked, Looker};
+use crate::pixels::{Pixels, with_levels};
 use crate::{Glances, Params, Plan, Shared, detections, row_of};
 use gantry_frames::Acquired;
-use gantry_inference::{Detector, Window, Windows};
+use gantry_inference::{Window, Windows};
 use gantry_messages::{BoxXyxy, DetectionsRow, FrameRow};
 use gantry_node::{Fault, Outputs, Waker, Work};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ const SURELY_OVER: Duration = Duration::from_millis(100);
 pub struct Promptly {
     looker: Looker,
     /// For models that take parts of pictures.
-    glances: Option<(Windows, Glances)>,
+    glances: Option<(Parts, Glances)>,
     /// Cameras whose next frame needs the looker, which was busy.
     blocked: Vec<String>,
     /// Rows that were not sent yet.
@@ -31,13 +32,16 @@ pub struct Promptly {
     since: Option<Instant>,
 }
 
+/// The model for parts of pictures, with what scales them.
+pub type Parts = (Windows, Pixels);
+
 impl Promptly {
-    pub fn new(detector: Box<Detector>, windows: Option<Windows>, params: &Params, waker: Waker) -> Result<Self, Fault> {
-        let glances = windows.map(|windows| {
-            let glances = Glances::new(windows.picture_px(), windows.step(), Duration::from_millis(params.look_every_ms));
-            (windows, glances)
+    pub fn new(host: Box<Host>, parts: Option<Parts>, params: &Params, waker: Waker) -> Result<Self, Fault> {
+        let glances = parts.map(|parts| {
+            let glances = Glances::new(parts.0.picture_px(), parts.0.step(), Duration::from_millis(params.look_every_ms));
+            (parts, glances)
         });
-        Ok(Self { looker: Looker::start(detector, waker)?, glances, blocked: Vec::new(), rows: Vec::new(), since: None })
+        Ok(Self { looker: Looker::start(host, waker)?, glances, blocked: Vec::new(), rows: Vec::new(), since: None })
     }
 
     pub fn set(&mut self, params: &Params) {
@@ -136,7 +140,7 @@ impl Promptly {
         }
         let Some(picture) = shared.acquire(&frame, out)? else { return Ok(None) };
         shared.check(&frame, picture.layout())?;
-        match self.plan(shared, &frame, &picture, now) {
+        match self.plan(shared, &frame, &picture, now)? {
             None => {
                 let found = shared.still.as_ref().and_then(|still| still.found(&frame.source));
                 self.rows.push(DetectionsRow { detections: found.unwrap_or_default().to_vec(), ..row_of(&frame) });
@@ -161,12 +165,14 @@ impl Promptly {
     }
 
     /// What there is to do with a frame; `None` where nothing moved.
-    fn plan(&mut self, shared: &mut Shared, frame: &FrameRow, picture: &Acquired, now: Instant) -> Option<Plan> {
-        if shared.still.as_mut().is_some_and(|still| still.compare(frame, picture.bytes())) {
-            return None;
+    fn plan(&mut self, shared: &mut Shared, frame: &FrameRow, picture: &Acquired, now: Instant) -> Result<Option<Plan>, Fault> {
+        if let Some(still) = &mut shared.still
+            && with_levels(picture, |levels| still.compare(frame, levels))?
+        {
+            return Ok(None);
         }
-        let (Some((_, glances)), Some(still)) = (&mut self.glances, &shared.still) else { return Some(Plan::Whole) };
-        Some(glances.plan(&frame.source, frame.pts_ns, now, |part: &BoxXyxy| still.is_moving(&frame.source, part)))
+        let (Some((_, glances)), Some(still)) = (&mut self.glances, &shared.still) else { return Ok(Some(Plan::Whole)) };
+        Ok(Some(glances.plan(&frame.source, frame.pts_ns, now, |part: &BoxXyxy| still.is_moving(&frame.source, part))))
     }
 
     /// Begins to look at the whole picture.
@@ -200,10 +206,11 @@ impl Promptly {
     /// Looks at parts of the picture.
     fn glance(&mut self, shared: &mut Shared, frame: &FrameRow, picture: &Acquired, parts: &[Window]) -> Result<DetectionsRow, Fault> {
         let mut row = row_of(frame);
-        let (Some((windows, glances)), Some(still)) = (&mut self.glances, &shared.still) else { return Ok(row) };
+        let (Some(((windows, pixels), glances)), Some(still)) = (&mut self.glances, &shared.still) else { return Ok(row) };
         let mut found = Vec::new();
+        let pixels = pixels.windows(picture, parts)?;
         for part in parts {
-            let in_part = windows.detect(picture.bytes(), *part, &shared.selection);
+            let in_part = windows.detect(pixels, *part, &shared.selection);
             found.extend_from_slice(in_part.map_err(|e| model_fault(&e))?);
         }
         let is_moving = |part: &BoxXyxy| still.is_moving(&frame.source, part);

@@ -1,8 +1,9 @@
 //! Drives `detect` with frames in real pools.
 
-use gantry_frames::{DType, FrameMeta, Layout, Mode, Pool, SourceName};
+use gantry_frames::{DType, FrameMeta, Layout, Mode, Pool, SourceName, View};
+use gantry_images::{Arrangement, FrameScaler, Letterbox, Yuv};
 use gantry_messages::{BoxXyxy, Detection, DetectionsRow, FrameRow};
-use gantry_node::{Context, Input, Outputs, Stage, Work};
+use gantry_node::{Context, Input, Outputs, Stage, Work, frame_row};
 use gantry_node_detect::{CONTRACT, Detect, Params};
 use std::path::PathBuf;
 
@@ -236,6 +237,69 @@ fn a_frame_of_another_size_ends_the_node_with_both_sizes_and_a_hint() {
     let text = fault.to_string();
     assert!(text.contains("frame 3 of `cam0`: a frame of f32 [1, 3, 30, 64]") && text.contains("takes u8 [1, 3, 32, 64]"), "{text}");
     assert!(fault.hint_text().unwrap().contains("WIDTH: 64, HEIGHT: 32, DTYPE: u8, LAYOUT: nchw"), "{text}");
+}
+
+/// An I420 picture with a slope of grey and a patch, as `decode` sends it, and the tensor and row that `resize` makes of it.
+fn picture_and_tensor(bench: &Bench, frame: u64, (width, height): (u32, u32), patch: u8) -> (FrameRow, FrameRow) {
+    let layout = Layout::i420(width, height).unwrap();
+    let image = *layout.as_image().unwrap();
+    let mut bytes = vec![128; layout.byte_len() as usize];
+    let stride = image.planes()[0].stride as usize;
+    for (y, row) in bytes.chunks_mut(stride).take(height as usize).enumerate() {
+        for (x, level) in row[..width as usize].iter_mut().enumerate() {
+            *level = if x < 64 && y < 64 { patch } else { 212 + (x / 64) as u8 };
+        }
+    }
+    let meta =
+        |view: View| FrameMeta { source: SourceName::new("a").unwrap(), frame, pts_ns: frame as i64 * 33_000_000, captured_ns: 7, view };
+    let publish = |bytes: &[u8], layout: &Layout, meta: &FrameMeta| {
+        let mut slot = bench.pool.try_begin_write().unwrap().expect("a free slot");
+        slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        frame_row(&slot.fill(*layout).unwrap().publish(meta).handle, layout, meta)
+    };
+    let whole =
+        View { width, height, source_width: width, source_height: height, scale_x: 1.0, scale_y: 1.0, offset_x: 0.0, offset_y: 0.0 };
+    let letterbox = Letterbox::fit(width as usize, height as usize, 256, 128);
+    let mut tensor = vec![0; 3 * 128 * 256];
+    FrameScaler::default().run(&Yuv::of(&image, &bytes).unwrap(), &letterbox, Arrangement::PlanarU8, &mut tensor);
+    let t = letterbox.source_from_input();
+    let scaled =
+        View { width: 256, height: 128, scale_x: t.scale_x, scale_y: t.scale_y, offset_x: t.offset_x, offset_y: t.offset_y, ..whole };
+    let tensor_layout = Layout::tensor(DType::U8, &[1, 3, 128, 256]).unwrap();
+    (publish(&bytes, &layout, &meta(whole)), publish(&tensor, &tensor_layout, &meta(scaled)))
+}
+
+#[test]
+fn pictures_give_the_rows_of_the_tensors_that_resize_makes_of_them() {
+    for (mode, size) in [(Mode::Lossless, (512, 256)), (Mode::Lossless, (480, 270)), (Mode::Live, (512, 256)), (Mode::Live, (480, 270))] {
+        let bench = Bench::sized(&format!("pictures-{mode:?}-{}", size.0), mode, 1 << 18);
+        let run = |is_picture: bool| {
+            let mut node = bench.node(params("yolo_any_size.onnx", &[]));
+            let mut out = Outputs::collector();
+            // Frames 1 and 2 were left out, so that live the patch is glanced at from then on.
+            for (number, patch) in [(0, 200), (3, 215), (4, 225), (5, 235), (9, 205), (10, 205)] {
+                let (picture, tensor) = picture_and_tensor(&bench, number, size, patch);
+                feed(&mut node, &mut out, &[if is_picture { picture } else { tensor }]);
+                until_idle(&mut node, &mut out);
+            }
+            let counts = ["still", "glances", "looks"].map(|name| out.counted(name));
+            (out.taken::<DetectionsRow>("detections"), counts)
+        };
+        let (rows, counts) = run(true);
+        assert!(rows.len() == 6 && rows.iter().any(|row| !row.detections.is_empty()), "{mode:?} {size:?}: {rows:?}");
+        assert_eq!((mode == Mode::Live, counts[0]), (counts[1] > 0, 1), "{mode:?} {size:?}: {counts:?}");
+        assert_eq!((rows, counts), run(false), "{mode:?} {size:?}");
+    }
+}
+
+#[test]
+fn a_picture_that_is_not_of_a_camera_ends_the_node_with_what_it_is() {
+    let bench = Bench::new("rgb", Mode::Lossless);
+    let mut node = bench.node(params("yolo.onnx", &[]));
+    let mut out = Outputs::collector();
+    feed(&mut node, &mut out, &[bench.frame("cam0", 3, 0, Layout::rgb8(32, 16).unwrap())]);
+    let fault = node.work(&mut out).unwrap_err().to_string();
+    assert!(fault.contains("frame 3 of `cam0`: a rgb8 picture of 32x16 px") && fault.contains("takes u8 [1, 3, 32, 64]"), "{fault}");
 }
 
 #[test]

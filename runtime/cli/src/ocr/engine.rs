@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use gantry_contract::{Contract, ParamSet};
 use gantry_images::{Arrangement, FrameScaler, Letterbox, Rgb, Yuv, gray_from_rgb};
-use gantry_inference::{Detector, ElementType, ImageOrder, ModelError, Options, Picture, Reader, Selection};
+use gantry_inference::{Detector, ModelError, Options, Picture, Reader, Selection};
 use gantry_media::FrameReader;
 use gantry_messages::{BoxXyxy, CropText, FrameRow, Kind, VariantRead};
 use gantry_node::Fault;
@@ -258,17 +258,11 @@ impl Finder {
             return Err(Failure::refused(format!("model {}: of its classes {classes} none is a plate", path.display()))
                 .hint("name a detector of plates with `--detector`, or read plates alone with `--plate`"));
         }
-        let (element, _) = detector.picture();
-        let arrangement = match (element, detector.info().image.order) {
-            (ElementType::U8, ImageOrder::Nchw) => Arrangement::PlanarU8,
-            (ElementType::U8, ImageOrder::Nhwc) => Arrangement::InterleavedU8,
-            (ElementType::F32, ImageOrder::Nchw) => Arrangement::PlanarF32,
-            (ElementType::F32, ImageOrder::Nhwc) => Arrangement::InterleavedF32,
-            (other, _) => {
-                return Err(Failure::refused(format!("model {}: takes {other}, pictures are made as u8 or f32", path.display()))
-                    .hint("export the detector with a u8 or f32 input"));
-            }
-        };
+        let arrangement = gantry_node_detect::arrangement(&detector).ok_or_else(|| {
+            let (element, _) = detector.picture();
+            Failure::refused(format!("model {}: takes {element}, pictures are made as u8 or f32", path.display()))
+                .hint("export the detector with a u8 or f32 input")
+        })?;
         let selection = params.selection(&kinds);
         Ok(Self { detector, kinds, selection, arrangement, scaler: FrameScaler::default(), input: Vec::new() })
     }

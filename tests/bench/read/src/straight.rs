@@ -130,7 +130,7 @@ impl<'a> Line<'a> {
             offset_y: t.offset_y,
             ..FrameRow::default()
         };
-        let detections = match self.still.repeat(&row, &self.input) {
+        let detections = match self.still.repeat(&row, gantry_node_detect::Levels::Input(&self.input)) {
             Some(found) => found.to_vec(),
             None => {
                 let found = self.detector.detect(&self.input, &self.selection)?.to_vec();
