@@ -4,8 +4,8 @@
 #   graphs/sites/camera.sh add SITE NAME SOURCE [CREDENTIALS_FILE]
 #   graphs/sites/camera.sh remove SITE NAME
 #
-# SITE is the name of the dataflow (`dora list`), NAME the camera's. The nodes are those of modules/live_camera.module.yml: NAME.camera, NAME.decode and
-# NAME.resize; `detect` and `crop` read them as they read the cameras of the graph. Paths count from the folder of the site's graph. An added camera is gone
+# SITE is the name of the dataflow (`dora list`), NAME the camera's. The nodes are those of modules/live_camera.module.yml: NAME.camera and NAME.decode;
+# `detect` and `crop` read them as they read the cameras of the graph. Paths count from the folder of the site's graph. An added camera is gone
 # when the site is started again: write it into the graph, too. DORA names another dora, RUN_DIR another folder for statistics.
 set -eu
 
@@ -39,18 +39,6 @@ add)
     credentials=${5:+, CREDENTIALS_FILE: \"$5\"}
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    add "$name.resize" <<YAML
-id: $name.resize
-path: bin/resize
-restart_policy: on-failure
-restart_delay: 0.2
-max_restart_delay: 5.0
-inputs:
-  tick: dora/timer/millis/500
-  frames: { source: $name.decode/frames, queue_size: 8, queue_policy: backpressure }
-outputs: [images]
-env: { $common, WIDTH: 960, HEIGHT: 544, GANTRY_READERS: "images=detect:8" }
-YAML
     add "$name.decode" <<YAML
 id: $name.decode
 path: bin/decode
@@ -61,9 +49,9 @@ inputs:
   tick: dora/timer/millis/500
   packets: { source: $name.camera/packets, queue_size: 256, queue_policy: backpressure }
 outputs: [frames, credit]
-env: { $common, GANTRY_READERS: "frames=$name.resize:8,crop:8" }
+env: { $common, GANTRY_READERS: "frames=detect:8,crop:8" }
 YAML
-    dora node connect -d "$site" "$name.resize/images" "detect/frames_$name"
+    dora node connect -d "$site" "$name.decode/frames" "detect/frames_$name"
     dora node connect -d "$site" "$name.decode/frames" "crop/frames_$name"
     # Last: what it sends is read from the first packet on.
     add "$name.camera" <<YAML
@@ -82,7 +70,7 @@ YAML
 remove)
     # From the source on: what was sent is still read.
     left=
-    for node in camera decode resize; do
+    for node in camera decode; do
         dora node remove -d "$site" "$name.$node" || left="$left $name.$node"
     done
     if [ -n "$left" ]; then

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Nowhere else in any file of a run.
 const CANARY: &str = "Kanarienvogel-3000";
 const SCRIPT: &str = "graphs/sites/camera.sh";
-const ADDED: [&str; 3] = ["yard.camera", "yard.decode", "yard.resize"];
+const ADDED: [&str; 2] = ["yard.camera", "yard.decode"];
 
 #[test]
 fn a_camera_that_is_added_is_read_and_one_that_is_removed_stays_away_and_the_others_lose_no_frame() {
@@ -57,7 +57,7 @@ fn a_camera_that_is_added_is_read_and_one_that_is_removed_stays_away_and_the_oth
     add();
     site.wait(90, "readings of the camera that came again", |_| readings() > before);
 
-    for node in ["gate.camera", "gate.decode", "gate.resize", "road.camera", "road.decode", "detect", "track", "crop", "vote", "store"] {
+    for node in ["gate.camera", "gate.decode", "road.camera", "road.decode", "detect", "track", "crop", "vote", "store"] {
         assert_eq!(site.stats(node)["starts"], 1, "{node}: {}", site.log(node));
     }
     for camera in ["gate", "road"] {

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-const NODES: [&str; 11] = ["camera", "decode", "resize", "detect", "track", "crop", "enhance", "recognize", "vote", "store", "witness"];
+const NODES: [&str; 10] = ["camera", "decode", "detect", "track", "crop", "enhance", "recognize", "vote", "store", "witness"];
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// What a frame takes at most from here to there on a busy machine.
 const NEAR_NS: i64 = 30_000_000_000;

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 /// Nowhere else in any file of a run.
 const CANARY: &str = "Kanarienvogel-4711";
 /// Every node, each with what must flow again when it was killed: rows that it sends or takes. A `store` takes rows only when a vehicle passes.
-const KILLED: [(&str, &str, &str); 10] = [
+const KILLED: [(&str, &str, &str); 9] = [
     ("gate.camera", "rows_out", "packets"),
     ("gate.decode", "rows_out", "frames"),
-    ("gate.resize", "rows_out", "images"),
     ("detect", "rows_out", "detections"),
     ("track", "rows_out", "tracks"),
     ("crop", "rows_out", "crops"),

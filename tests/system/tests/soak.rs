@@ -9,6 +9,6 @@ fn a_site_of_eight_cameras_does_not_grow() {
     let limits = Limits { memory_share: 0.1, memory_kb: 8_000, handles: 4 };
     let seen = Soak { warm_up: Duration::from_secs(25), length: Duration::from_secs(35), limits }.run(|line| println!("{line}"));
     println!("{seen:#?}");
-    assert!(seen.verdicts.len() >= 24 + 9, "three nodes per camera and nine for all, found {:?}", seen.verdicts.keys());
+    assert!(seen.verdicts.len() >= 16 + 9, "two nodes per camera and nine for all, found {:?}", seen.verdicts.keys());
     assert_eq!(seen.complaints(), Vec::<String>::new());
 }

@@ -38,7 +38,7 @@ fn pixels_cross_between_two_daemons_and_plates_are_read() {
         };
         let text = replace(text, "source: decode/frames", "source: unpack/frames", 2);
         let text = replace(text, "path: bin/decode\n    deploy: { machine: hall", "path: bin/decode\n    deploy: { machine: gate", 1);
-        replace(text, "  - id: resize\n", &(pair.clone() + "  - id: resize\n"), 1)
+        replace(text, "  - id: detect\n", &(pair.clone() + "  - id: detect\n"), 1)
     };
     cross(edit, ("pack", "unpack"));
 }

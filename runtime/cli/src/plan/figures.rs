@@ -100,6 +100,15 @@ impl Figures {
     }
 }
 
+/// Width in px of what the detector takes.
+///
+/// # Errors
+/// If the model cannot be opened.
+pub fn detector_width(model: &Path) -> Result<f64, gantry_inference::ModelError> {
+    let options = Options { device: Device::Cpu, threads: 1, ..Options::default() };
+    Ok(Detector::open(model, &options)?.info().image.width as f64)
+}
+
 /// CPU ms of one run of the detector on one thread.
 fn detector_ms(model: &Path) -> Result<f64, Failure> {
     let options = Options { device: Device::Cpu, threads: 1, ..Options::default() };

@@ -95,12 +95,20 @@ pub fn run(args: &PlanArgs) -> Result<(), Failure> {
         return Err(Failure::refused(render(&faults)));
     }
     let plate = plate_size(&args.plate_mm)?;
-    let cameras = cameras(&graph, views(&args.views)?)?;
+    let mut cameras = cameras(&graph, views(&args.views)?)?;
+    let mut warnings = Vec::new();
+    if let Some(model) = model(&graph).filter(|_| cameras.iter().any(|camera| camera.is_scaled_by_detector)) {
+        match figures::detector_width(&model) {
+            Ok(width) => cameras.iter_mut().filter(|c| c.is_scaled_by_detector).for_each(|c| c.detector_width = Some(width)),
+            Err(why) => warnings.push(format!("the detector's input is taken to be {USUAL_INPUT} px wide, its model says nothing: {why}")),
+        }
+    }
     let figures = match &args.measure {
         Some(clip) => Figures::measured(clip, model(&graph).as_deref())?,
         None => Figures::written_down(),
     };
-    let plan = plan(&graph, &cameras, &figures, plate);
+    let mut plan = plan(&graph, &cameras, &figures, plate);
+    plan.warnings.append(&mut warnings);
     if args.json {
         let json = serde_json::to_string_pretty(&plan).map_err(|e| Failure::failed(e.to_string()))?;
         outln!("{json}");
@@ -118,6 +126,9 @@ fn views(given: &[String]) -> Result<BTreeMap<String, View>, Failure> {
     };
     given.iter().map(one).collect()
 }
+
+/// Width of the shipped detector's input in px.
+const USUAL_INPUT: f64 = 960.0;
 
 fn plate_size(text: &str) -> Result<(f64, f64), Failure> {
     let size = text.split_once('x').and_then(|(w, h)| Some((w.parse::<f64>().ok()?, h.parse::<f64>().ok()?)));
@@ -141,7 +152,9 @@ fn plan(graph: &Graph, cameras: &[Camera], figures: &Figures, plate: (f64, f64))
         let cores: f64 = if matches!(node.kind(), "camera" | "decode" | "resize") {
             mine.iter().map(|camera| figures.cores(node.kind(), camera.fps, camera.size)).sum()
         } else {
-            figures.cores(node.kind(), frames, (1, 1))
+            let scaled = mine.iter().filter(|camera| node.kind() == "detect" && camera.is_scaled_by_detector);
+            let scaling: f64 = scaled.map(|camera| figures.cores("resize", camera.fps, camera.size)).sum();
+            figures.cores(node.kind(), frames, (1, 1)) + scaling
         };
         NodePlan { node: node.id.clone(), kind: node.kind().to_owned(), cores: cores + figures.idle_ms / 1000.0 }
     };
@@ -180,7 +193,7 @@ fn feeds(graph: &Graph, node: &gantry_graph::NodeSpec, camera: &Camera) -> bool 
 fn camera_plan(camera: &Camera, plate: (f64, f64)) -> CameraPlan {
     let width = f64::from(camera.size.0);
     let px = camera.view.plate_px(width, plate);
-    let legible = px.map(|px| Legible::of(px, px.0 * camera.detector_width.unwrap_or(960.0).min(width) / width));
+    let legible = px.map(|px| Legible::of(px, px.0 * camera.detector_width.unwrap_or(USUAL_INPUT).min(width) / width));
     CameraPlan {
         camera: camera.name.clone(),
         width_px: camera.size.0,

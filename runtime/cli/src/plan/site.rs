@@ -22,10 +22,12 @@ pub struct Camera {
     pub name: String,
     /// Its node.
     pub node: String,
-    /// Node that decodes it, and the nodes that scale what comes out of that.
+    /// Node that decodes it.
     pub decode: Option<String>,
-    /// Width of the detector's input in px, where a node scales to it.
+    /// Width of the detector's input in px, where it is known.
     pub detector_width: Option<f64>,
+    /// Whether the detector takes its pictures as they are, and scales them itself.
+    pub is_scaled_by_detector: bool,
     /// Width and height of its pictures, and frames per second.
     pub size: (u32, u32),
     /// See `size`.
@@ -74,13 +76,15 @@ pub fn cameras(graph: &Graph, mut views: BTreeMap<String, View>) -> Result<Vec<C
             of_graph.map_err(|what| Failure::refused(format!("{}: node `{}`, `view`: {what}", graph.file.display(), node.id)))?;
         let view = views.remove(&name).or(of_graph).unwrap_or_default();
         let decode = readers(graph, &node.id).find(|reader| reader.kind() == "decode");
-        let resize = decode.and_then(|decode| readers(graph, &decode.id).find(|reader| reader.kind() == "resize"));
+        let reader = |kind: &str| decode.and_then(|decode| readers(graph, &decode.id).find(|reader| reader.kind() == kind));
+        let resize = reader("resize");
         let (size, fps, size_from) = picture(graph, node, &view);
         found.push(Camera {
             name,
             node: node.id.clone(),
             decode: decode.map(|node| node.id.clone()),
             detector_width: resize.and_then(|node| number(node, "width")).map(|width| width as f64),
+            is_scaled_by_detector: resize.is_none() && reader("detect").is_some(),
             size,
             fps,
             size_from,

@@ -65,7 +65,7 @@ pub fn car_park(sandbox: &Sandbox, clips: &[PathBuf], settings: &[Setting]) -> S
     serde_yaml::to_string(&graph).expect("what was YAML is YAML")
 }
 
-/// An edge per camera in the place of those of the shipped cameras: `frames_NAME: { source: NAME/images, ... }`.
+/// An edge per camera in the place of those of the shipped cameras: `frames_NAME: { source: NAME/frames, ... }`.
 fn per_camera(inputs: &mut Mapping, shipped: &[String], cameras: usize) {
     let of_first = inputs.iter().find(|(input, _)| input.as_str().is_some_and(|input| input.ends_with(&shipped[0])));
     let Some((Value::String(input), edge)) = of_first.map(|(input, edge)| (input.clone(), edge.clone())) else { return };
@@ -92,11 +92,11 @@ mod tests {
         let by_id = |id: &str| nodes.iter().find(|node| node["id"] == *id).unwrap_or_else(|| panic!("{id}"));
         assert_eq!(by_id("cam4")["params"]["source"], "/a.mp4");
         assert_eq!(by_id("cam4")["params"]["repeat"], true);
-        for (node, port) in [("detect", "images"), ("crop", "frames")] {
+        for node in ["detect", "crop"] {
             let inputs = by_id(node)["inputs"].as_mapping().unwrap();
             let edges = inputs.iter().filter(|(input, _)| input.as_str().unwrap().starts_with("frames_"));
             let sources: Vec<&str> = edges.map(|(_, edge)| edge["source"].as_str().unwrap()).collect();
-            assert_eq!(sources, (0..5).map(|n| format!("cam{n}/{port}")).collect::<Vec<_>>(), "{node}");
+            assert_eq!(sources, (0..5).map(|n| format!("cam{n}/frames")).collect::<Vec<_>>(), "{node}");
         }
         assert_eq!(by_id("detect")["env"]["MAX_BATCH"], "2");
         assert!("detect.MAX_BATCH".parse::<Setting>().is_err() && "MAX_BATCH=2".parse::<Setting>().is_err());

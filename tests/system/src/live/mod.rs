@@ -187,10 +187,6 @@ fn measured(cameras: usize, before: &BTreeMap<String, NodeStats>, after: &BTreeM
         *seen.cores.entry(after.kind.clone()).or_default() += (after.cpu_s - before.cpu_s) / time_s;
         match after.kind.as_str() {
             "camera" => seen.dropped += counted(&NodeStats::left_out),
-            "resize" => {
-                seen.dropped += counted(&NodeStats::left_out).saturating_sub(counter("unwanted"));
-                seen.skipped += counter("unwanted");
-            }
             "decode" => {
                 seen.decoded += counted(&NodeStats::passed);
                 seen.due += (FPS * time_s).round() as u64;
