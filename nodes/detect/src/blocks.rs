@@ -1,7 +1,7 @@
 //! How bright a picture is, block by block.
 
 use gantry_frames::Range;
-use gantry_images::{Letterbox, Yuv};
+use gantry_images::{Letterbox, Yuv, sum_columns};
 
 /// Side of a block in px of the model's input.
 pub const BLOCK: usize = 16;
@@ -108,13 +108,9 @@ impl Blocks {
             let (from, to) = (edge(row, b.top, b.inner_height, frame.height), edge(row + 1, b.top, b.inner_height, frame.height));
             self.columns.clear();
             self.columns.resize(frame.width, 0);
-            let mut summed = 0;
             // A column of more rows would not fit.
-            for y in (from..to).step_by(step).take(usize::from(u16::MAX / 255)) {
-                let levels = frame.y.row(y);
-                self.columns.iter_mut().zip(levels).for_each(|(sum, &level)| *sum += u16::from(level));
-                summed += 1;
-            }
+            let summed = (from..to).step_by(step).len().min(usize::from(u16::MAX / 255));
+            sum_columns(&frame.y, from..to.min(from + summed * step), step, &mut self.columns);
             let in_row = row * columns..(row + 1) * columns;
             for ((sum, samples), edge) in self.sums[in_row.clone()].iter_mut().zip(&mut self.samples[in_row]).zip(self.edges.windows(2)) {
                 *sum = self.columns[edge[0]..edge[1]].iter().map(|&of_column| u32::from(of_column)).sum();

@@ -9,6 +9,7 @@
 //! | grey from RGB, grey to the reader's size | [`gray_from_rgb`], [`resize_gray`] |
 //! | slant of the lines of a plate | [`estimate_slant`] |
 //! | how readable a crop is | [`legibility`] |
+//! | how bright the columns of some rows are | [`sum_columns`] |
 //! | JPEG of a crop | [`encode_jpeg`] |
 //!
 //! Sample positions: pixel `i` covers `i..i + 1`, its centre is `i + 0.5`. Chroma is taken as sited in the centre of its four
@@ -26,6 +27,7 @@ mod quad;
 mod resample;
 mod scale;
 mod slant;
+mod sums;
 mod taps;
 mod view;
 
@@ -39,6 +41,7 @@ pub use quad::{Perspective, Quad, rectify};
 pub use resample::Resampler;
 pub use scale::{Arrangement, FrameScaler};
 pub use slant::{Slant, SlantScratch, estimate_slant};
+pub use sums::sum_columns;
 pub use taps::{Filter, Taps};
 pub use view::{Chroma, Gray, PixelsError, Plane, Rgb, Yuv};
 
