@@ -6,12 +6,12 @@ use gantry_system_tests::{Sandbox, assert_spool_is_empty, lines, once, root, sit
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// `tests/graphs/two_cameras.yml` with the whole clips and three sinks, in the sandbox, where dora also puts its logs.
+/// `tests/graphs/two_cameras.yml` with the whole clips, as slow as they are, and three sinks, in the sandbox, where dora also puts its logs.
 fn graph(sandbox: &Sandbox, sinks: &[(&str, &[(&str, String)])]) -> String {
     let site = site_folder(sandbox);
     let mut text = std::fs::read_to_string(root().join("tests/graphs/two_cameras.yml")).unwrap();
     text = text.replace("../../models", &root().join("models").display().to_string());
-    text = text.replace("../clips", &root().join("tests/clips").display().to_string()).replace(", seconds: 2", "");
+    text = text.replace("../clips", &root().join("tests/clips").display().to_string()).replace(", seconds: 2", ", pace: realtime");
     // Lines as they come, not sorted at the end: the order in which `vote` sent them.
     text = text.replace("env: { JSONL: $GANTRY_TEST_JSONL }", "env: { JSONL: $GANTRY_TEST_JSONL, GANTRY_MODE: live }");
     for (kind, env) in sinks {
