@@ -5,7 +5,7 @@ use serde_yaml::{Mapping, Value};
 use std::path::PathBuf;
 
 /// Nodes of the car park that listen on a port, or have rules for cameras by name.
-const WITHOUT: [&str; 2] = ["metrics", "visits"];
+const WITHOUT: [&str; 3] = ["metrics", "preview", "visits"];
 
 /// Name of the camera of that number.
 #[must_use]
