@@ -9,11 +9,14 @@ use gantry_messages::FrameRow;
 use gantry_node::Fault;
 use std::ops::Range;
 
+/// Sizes of pictures whose weights are kept.
+const MOST_SIZES: usize = 16;
+
 /// Scales pictures, with memory for one.
 #[derive(Debug)]
 pub struct Pixels {
     described: Described,
-    /// One for each size of pictures.
+    /// One for each size of pictures, the oldest first.
     scalers: Vec<(Letterbox, FrameScaler)>,
     input: Vec<u8>,
 }
@@ -40,6 +43,9 @@ impl Pixels {
         let letterbox = letterbox(&self.described, picture.width, picture.height);
         self.input.resize(arrangement.byte_len(letterbox.width, letterbox.height), 0);
         let known = self.scalers.iter().position(|(known, _)| *known == letterbox).unwrap_or_else(|| {
+            if self.scalers.len() == MOST_SIZES {
+                self.scalers.remove(0);
+            }
             self.scalers.push((letterbox, FrameScaler::default()));
             self.scalers.len() - 1
         });

@@ -1,6 +1,9 @@
 //! Scales full-size frames to the input of the detector. Each frame is read where the decoder wrote it and written where the
 //! detector reads it: one pass over the pixels, no copy in between.
 //!
+//! It is for lossless runs, which it shortens by working beside `detect`, and for cards. Live sites on the CPU do without: `detect` takes pictures as they are, too, and scales
+//! no more of them than it looks at.
+//!
 //! ```yaml
 //! - id: resize_cam0
 //!   path: bin/resize
