@@ -13,12 +13,13 @@ const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
 /// A workspace of its own, as those of other people are; the tests put its node into a graph. In our target folder only our own crates are
 /// compiled again for it.
 const OUTSIDE_RUST: &str = "examples/outside-rust/Cargo.toml";
-/// FFmpeg to build and run, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
+/// FFmpeg to build and run, cmake and nasm for libjpeg-turbo, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
 /// GStreamer's RTSP server for the tests of cameras, Chromium for that of the page, librdkafka for `kafka_sink`, mosquitto and openssl for the tests
 /// of `mqtt_sink`, libfaketime for that of a clock that is set.
 const PACKAGES: &[&str] = &[
     "chromium",
     "clang",
+    "cmake",
     "ffmpeg",
     "g++",
     "gir1.2-gst-rtsp-server-1.0",
@@ -36,6 +37,7 @@ const PACKAGES: &[&str] = &[
     "libswresample-dev",
     "libswscale-dev",
     "mosquitto",
+    "nasm",
     "openssl",
     "pkg-config",
     "python3-gi",

@@ -81,6 +81,16 @@ impl<'a> Plane<'a> {
         self.rows
     }
 
+    /// All bytes, from the first row on.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Bytes from row to row.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Bytes of a row that are picture.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
