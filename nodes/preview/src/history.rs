@@ -1,8 +1,9 @@
 //! Rates, ages and load over time, from the statistics that all nodes of the run write.
 
 use gantry_node::NodeStats;
-use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use serde::{Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Points that are kept: an hour of one every 5 s, or less while somebody looks.
 const MOST: usize = 720;
@@ -40,13 +41,23 @@ pub struct Point {
     /// ms since 1970.
     pub t: i64,
     /// Frames per second by camera.
-    pub fps: BTreeMap<String, f64>,
+    pub fps: Values,
     /// `p95_ms` by node, where it has ages.
-    pub p95_ms: BTreeMap<String, f64>,
+    pub p95_ms: Values,
     /// Rows left out per second, all nodes.
     pub left_out_s: f64,
     /// CPU of all nodes, percent of one core.
     pub cpu_percent: f64,
+}
+
+/// Numbers by name, in the order of the names. All points share the names: an hour of them is small.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values(Vec<(Arc<str>, f64)>);
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, value)))
+    }
 }
 
 /// Nodes write once a second; one that has written nothing for that long stands still, ms.
@@ -59,6 +70,8 @@ pub struct History {
     /// What each node did between its last two writes, and when that was seen.
     rows: BTreeMap<String, (NodeNow, i64)>,
     points: VecDeque<Point>,
+    /// Of cameras and nodes, each once.
+    names: BTreeSet<Arc<str>>,
 }
 
 impl History {
@@ -76,8 +89,8 @@ impl History {
         let nodes: Vec<NodeNow> = self.rows.values().map(|(row, _)| row.clone()).collect();
         let point = Point {
             t,
-            fps,
-            p95_ms: nodes.iter().filter_map(|node| Some((node.node.clone(), node.p95_ms?))).collect(),
+            fps: self.values(fps.iter().map(|(camera, fps)| (camera.as_str(), *fps))),
+            p95_ms: self.values(nodes.iter().filter_map(|node| Some((node.node.as_str(), node.p95_ms?)))),
             left_out_s: nodes.iter().map(|node| node.left_out_s).sum(),
             cpu_percent: nodes.iter().map(|node| node.cpu_percent).sum(),
         };
@@ -87,6 +100,19 @@ impl History {
             self.points.pop_front();
         }
         (nodes, point)
+    }
+
+    fn values<'a>(&mut self, values: impl Iterator<Item = (&'a str, f64)>) -> Values {
+        Values(values.map(|(name, value)| (self.name(name), value)).collect())
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&new));
+        new
     }
 
     /// A counter of a node at the last look.
@@ -167,7 +193,10 @@ mod tests {
         assert_eq!((nodes[0].rows_s, nodes[0].left_out_s, nodes[0].left_out, nodes[0].cpu_percent), (30.0, 10.0, 15, 25.0));
         let p95 = nodes[0].p95_ms.unwrap();
         assert!((75.0..=90.0).contains(&p95), "{p95}");
-        assert_eq!((point.t, point.fps["gate"], point.left_out_s, point.p95_ms["detect"]), (1000, 30.0, 10.0, p95));
+        let shown = serde_json::to_value(&point).unwrap();
+        let wanted =
+            serde_json::json!({ "t": 1000, "fps": { "gate": 30.0 }, "p95_ms": { "detect": p95 }, "left_out_s": 10.0, "cpu_percent": 25.0 });
+        assert_eq!(shown, wanted);
         assert_eq!((history.counter("detect", "superseded"), history.left_out("detect"), history.points().len()), (15, 15, 2));
 
         // The file is seen again before the next write; then the node writes nothing any more; then it is started again.

@@ -51,12 +51,7 @@ fn encode(picture: &Rgb<'_>, quality: u8) -> turbojpeg::Result<Vec<u8>> {
     encoder.set_quality(i32::from(quality))?;
     encoder.set_subsamp(if quality < FINE { Subsamp::Sub2x2 } else { Subsamp::None })?;
     let plane = &picture.plane;
-    let image = Image {
-        pixels: plane.bytes(),
-        width: picture.width,
-        pitch: plane.stride(),
-        height: picture.height,
-        format: PixelFormat::RGB,
-    };
+    let image =
+        Image { pixels: plane.bytes(), width: picture.width, pitch: plane.stride(), height: picture.height, format: PixelFormat::RGB };
     encoder.compress_to_vec(image)
 }
