@@ -13,7 +13,7 @@ const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.8.93";
 /// A workspace of its own, as those of other people are; the tests put its node into a graph. In our target folder only our own crates are
 /// compiled again for it.
 const OUTSIDE_RUST: &str = "examples/outside-rust/Cargo.toml";
-/// FFmpeg to build and run, cmake and nasm for libjpeg-turbo, a C++ compiler for the kernels' tests, clang for its bindings, the ffmpeg command for the tests' odd files,
+/// FFmpeg to build and run, clang for its bindings, cmake and nasm for libjpeg-turbo, a C++ compiler for the kernels' tests, the ffmpeg command for the tests' odd files,
 /// GStreamer's RTSP server for the tests of cameras, Chromium for that of the page, librdkafka for `kafka_sink`, mosquitto and openssl for the tests
 /// of `mqtt_sink`, libfaketime for that of a clock that is set.
 const PACKAGES: &[&str] = &[

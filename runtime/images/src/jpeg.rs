@@ -1,4 +1,4 @@
-//! JPEG of a crop, by libjpeg-turbo: a tenth of the time that an encoder in Rust without its assembly takes.
+//! JPEG of a crop, by libjpeg-turbo: a sixth (frames) to a third (crops) of the time that the encoder in Rust took which was here before.
 
 use crate::Rgb;
 use thiserror::Error;
