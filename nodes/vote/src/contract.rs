@@ -29,7 +29,8 @@ pub const CONTRACT: Contract = Contract {
                     "decided",
                     "decided/v1",
                     "to `crop`, in live sites: one row per track whose text is so sure that it need hardly be read any more, or no longer",
-                ),
+                )
+                .feedback(),
             ]
         },
     ),

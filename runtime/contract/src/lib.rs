@@ -87,7 +87,7 @@ pub struct Port {
     /// Inputs of a node with `memory` `cuda`: buffers in host memory are taken, too, and what is made of them is uploaded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uploads: bool,
-    /// Inputs from a node further down: this one does not wait for their end, which would wait for its own.
+    /// Inputs from a node further down: this one does not wait for their end, which would wait for its own. Outputs: to a node further up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub feedback: bool,
 }
@@ -213,12 +213,16 @@ impl Port {
         self
     }
 
-    /// States that this input comes from a node further down.
+    /// States that this input comes from a node further down, or that this output goes to one further up.
     pub const fn feedback(mut self) -> Self {
         self.feedback = true;
         self
     }
 }
+
+/// Output of a node that passes on frames which it reads itself: its rows carry the handles of its input `frames`, and whoever reads it reads the pools behind
+/// that input.
+pub const PASSED_ON: &str = "views";
 
 /// Static text.
 pub const fn text(s: &'static str) -> Text {

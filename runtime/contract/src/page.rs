@@ -32,7 +32,8 @@ pub fn page(contract: &Contract, about: &str) -> String {
         let _ = writeln!(s, "| `{}` | in | `{}` | {edges} | {}{held}{uploads}{feedback} |", p.name, p.message, p.about);
     }
     for p in contract.outputs.iter() {
-        let _ = writeln!(s, "| `{}` | out | `{}` | any | {} |", p.name, p.message, p.about);
+        let feedback = if p.feedback { "; to a node further up, in live graphs" } else { "" };
+        let _ = writeln!(s, "| `{}` | out | `{}` | any | {}{feedback} |", p.name, p.message, p.about);
     }
     let _ = writeln!(s, "| `tick` | in | timer | 1 | `dora/timer/millis/500`; keeps the node restartable and its statistics fresh |\n");
     if contract.params.is_empty() {

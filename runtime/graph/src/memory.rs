@@ -3,7 +3,7 @@
 use crate::contracts::contract_of;
 use crate::faults::GraphFault;
 use crate::file::{Graph, NodeSpec, Origin};
-use crate::pools::has_buffers;
+use crate::pools::{has_buffers, makers};
 use gantry_contract::ParamKind;
 
 /// Parameter that says where a node's buffers lie.
@@ -36,19 +36,21 @@ pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec
     let (Some(contract), Some(here)) = (contract_of(node.kind()), place_of(node)) else { return };
     for input in &node.inputs {
         let Some(port) = contract.input_port(&input.id).filter(|port| has_buffers(&port.message)) else { continue };
-        let Origin::Output { node: from, .. } = &input.origin else { continue };
-        let Some(there) = graph.node(from).and_then(place_of) else { continue };
-        let place = format!("input `{}`", input.id);
-        if there == CUDA && here != CUDA {
-            let what = format!("`{from}` puts its buffers on the card, `{}` reads host memory", node.id);
-            faults.push(fault(place, what).hint(if contract.param(MEMORY).is_some() {
-                format!("set `MEMORY: cuda` at `{}`, or `MEMORY: host` at `{from}`", node.id)
-            } else {
-                format!("`{}` works on the CPU alone: set `MEMORY: host` at `{from}`", node.id)
-            }));
-        } else if there != CUDA && here == CUDA && !port.uploads {
-            let what = format!("`{from}` keeps its buffers in host memory, `{}` reads the card's", node.id);
-            faults.push(fault(place, what).hint(format!("set `MEMORY: cuda` at `{from}`, or `MEMORY: host` at `{}`", node.id)));
+        let Origin::Output { node: from, output } = &input.origin else { continue };
+        let makers = graph.node(from).map_or_else(Vec::new, |from| makers(graph, from, output));
+        for (from, there) in makers.into_iter().filter_map(|maker| Some((&maker.id, place_of(maker)?))) {
+            let place = format!("input `{}`", input.id);
+            if there == CUDA && here != CUDA {
+                let what = format!("`{from}` puts its buffers on the card, `{}` reads host memory", node.id);
+                faults.push(fault(place, what).hint(if contract.param(MEMORY).is_some() {
+                    format!("set `MEMORY: cuda` at `{}`, or `MEMORY: host` at `{from}`", node.id)
+                } else {
+                    format!("`{}` works on the CPU alone: set `MEMORY: host` at `{from}`", node.id)
+                }));
+            } else if there != CUDA && here == CUDA && !port.uploads {
+                let what = format!("`{from}` keeps its buffers in host memory, `{}` reads the card's", node.id);
+                faults.push(fault(place, what).hint(format!("set `MEMORY: cuda` at `{from}`, or `MEMORY: host` at `{}`", node.id)));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::contracts::contract_of;
 use crate::faults::GraphFault;
 use crate::file::{Graph, NodeSpec, Origin};
-use gantry_contract::{Contract, ParamKind};
+use gantry_contract::{Contract, PASSED_ON, ParamKind, Port};
 use gantry_frames::{ConsumerSpec, Mode, NODE_MAX_HELD, PoolConfig};
 
 /// Message types whose rows name buffers.
@@ -53,7 +53,7 @@ pub fn pool_sizes(graph: &Graph) -> Vec<PoolSize> {
     for node in &graph.nodes {
         let Some(contract) = contract_of(node.kind()) else { continue };
         let mode = if is_live(graph, node) { Mode::Live } else { Mode::Lossless };
-        for output in contract.outputs.iter().filter(|o| has_buffers(&o.message) && node.outputs.iter().any(|own| *own == o.name)) {
+        for output in pools_of(contract).filter(|o| node.outputs.iter().any(|own| *own == o.name)) {
             let fewest = PoolConfig::min_slots(mode, &consumers(graph, &node.id, &output.name), 0);
             let slots = slots(node, contract).filter(|slots| *slots > 0);
             found.push(PoolSize { node: node.id.clone(), output: output.name.to_string(), slots, fewest });
@@ -68,7 +68,7 @@ pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec
     let Some(slots) = slots(node, contract).filter(|slots| *slots > 0) else { return };
     let is_live = is_live(graph, node);
     let mode = if is_live { Mode::Live } else { Mode::Lossless };
-    for output in contract.outputs.iter().filter(|o| has_buffers(&o.message)) {
+    for output in pools_of(contract) {
         let consumers = consumers(graph, &node.id, &output.name);
         let needed = PoolConfig::min_slots(mode, &consumers, 0);
         if slots >= needed {
@@ -90,6 +90,22 @@ pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec
     }
 }
 
+/// Frames are passed on while somebody asks for them: who reads them must have a way to ask.
+pub(crate) fn check_passed_on(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec<GraphFault>) {
+    let Some(asked) = contract_of(node.kind()).and_then(|c| c.inputs.iter().find(|port| port.message == "wanted/v1")) else { return };
+    let mut readers = Vec::new();
+    add_readers(graph, &node.id, PASSED_ON, &mut readers);
+    let is_asked = node.inputs.iter().any(|input| contract_of(node.kind()).and_then(|c| c.input_port(&input.id)) == Some(asked));
+    if let Some(reader) = readers.first().filter(|_| !is_asked) {
+        let what = format!("`{}` reads it, and nothing is sent there before it is asked for", reader.name);
+        let fault = GraphFault::new(file, &node.id, format!("output `{PASSED_ON}`"), what);
+        faults.push(fault.hint(format!(
+            "add `{0}: {{ source: {1}/{0}, queue_size: 256, queue_policy: backpressure }}` to the inputs of `{2}`, and `outputs: [{0}]` to `{1}`; a lossless graph reads `frames` of `decode`",
+            asked.name, reader.name, node.id
+        )));
+    }
+}
+
 fn slots(node: &NodeSpec, contract: &Contract) -> Option<u32> {
     let param = contract.param(SLOTS)?;
     match (node.given(SLOTS), &param.kind) {
@@ -99,15 +115,43 @@ fn slots(node: &NodeSpec, contract: &Contract) -> Option<u32> {
     }
 }
 
-/// The nodes that read an output, each once.
+/// Outputs that a pool is made for: all with buffers, but for that which passes on those of others.
+fn pools_of(contract: &Contract) -> impl Iterator<Item = &Port> {
+    contract.outputs.iter().filter(|output| has_buffers(&output.message) && output.name != PASSED_ON)
+}
+
+/// The nodes that make the buffers which `output` of `node` names.
+pub(crate) fn makers<'a>(graph: &'a Graph, node: &'a NodeSpec, output: &str) -> Vec<&'a NodeSpec> {
+    if output != PASSED_ON {
+        return vec![node];
+    }
+    let Some(contract) = contract_of(node.kind()) else { return Vec::new() };
+    let frames = node.inputs.iter().filter(|input| contract.input_port(&input.id).is_some_and(|port| port.name == "frames"));
+    let made = frames.filter_map(|input| match &input.origin {
+        Origin::Output { node, .. } => graph.node(node),
+        _ => None,
+    });
+    made.collect()
+}
+
+/// The nodes that read an output, each once, also those to which its readers pass it on.
 fn consumers(graph: &Graph, id: &str, output: &str) -> Vec<ConsumerSpec> {
-    let mut found: Vec<ConsumerSpec> = Vec::new();
+    let mut found = Vec::new();
+    add_readers(graph, id, output, &mut found);
+    for reader in found.clone() {
+        add_readers(graph, &reader.name, PASSED_ON, &mut found);
+    }
+    found
+}
+
+fn add_readers(graph: &Graph, id: &str, output: &str, found: &mut Vec<ConsumerSpec>) {
     for reader in &graph.nodes {
         let reads = |origin: &Origin| matches!(origin, Origin::Output { node, output: port } if node == id && port == output);
-        if let Some(input) = reader.inputs.iter().find(|i| reads(&i.origin)) {
+        if let Some(input) = reader.inputs.iter().find(|i| reads(&i.origin))
+            && found.iter().all(|known| known.name != reader.id)
+        {
             let queue_size = u32::try_from(input.queue_size.unwrap_or(DORA_QUEUE)).unwrap_or(u32::MAX);
             found.push(ConsumerSpec { name: reader.id.clone(), max_held: NODE_MAX_HELD, queue_size });
         }
     }
-    found
 }

@@ -170,6 +170,7 @@ mod tests {
         let bbox = BoxXyxy::new(1.0, 2.0, 3.5, 4.0);
         round_trip(&[PacketRow { source: "cam0".into(), data: vec![1, 2, 3], keyframe: true, pts_ns: -5, ..Default::default() }]);
         round_trip(&[CreditRow { source: "cam0".into(), frame: 7, window: 32, ..Default::default() }]);
+        round_trip(&[WantedRow { source: "cam0".into(), every_ns: 75_000_000, for_ns: 2_000_000_000, ..WantedRow::default() }]);
         round_trip(&[DecidedRow { source: "cam0".into(), frame: 7, captured_ns: 5, track_id: 3, sure: true, end: false }]);
         round_trip(&[FrameRow { source: "cam0".into(), format: "I420".into(), handle, ..Default::default() }, FrameRow::default()]);
         round_trip(&[PixelsRow { source: "cam0".into(), format: "GRAY8".into(), data: vec![1, 2, 3], ..Default::default() }]);

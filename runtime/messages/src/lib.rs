@@ -15,6 +15,7 @@
 //! | `crops/v1` | [`CropsRow`] | per frame, empty when the gate lets nothing through |
 //! | `texts/v1` | [`TextsRow`] | per frame, empty likewise |
 //! | `decided/v1` | [`DecidedRow`] | per track whose text is sure, or no longer: `vote` to `crop` |
+//! | `wanted/v1` | [`WantedRow`] | while somebody looks at a camera: `preview` to `crop` |
 //! | `readings/v1` | [`ReadingRow`] | per pass of a vehicle |
 //! | `visits/v1` | [`VisitRow`] | when a vehicle comes, leaves or is seen |
 //!

@@ -42,6 +42,7 @@ message!(TracksRow, "tracks/v1", |row| Some(row.captured_ns));
 message!(CropsRow, "crops/v1", |row| Some(row.captured_ns));
 message!(TextsRow, "texts/v1", |row| Some(row.captured_ns));
 message!(DecidedRow, "decided/v1", |row| Some(row.captured_ns));
+message!(WantedRow, "wanted/v1", |_| None);
 message!(ReadingRow, "readings/v1", |row| Some(row.captured_ns));
 message!(VisitRow, "visits/v1", |row| Some(row.captured_ns));
 
@@ -462,6 +463,21 @@ pub struct DecidedRow {
     pub track_id: u64,
     /// Whether its text is sure.
     pub sure: bool,
+}
+
+/// Somebody looks at a camera: its frames are asked for, for a while.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WantedRow {
+    /// Camera; empty for all.
+    pub source: String,
+    /// 0.
+    pub frame: u64,
+    /// Nothing is wanted any more.
+    pub end: bool,
+    /// Least time between two frames in ns.
+    pub every_ns: u64,
+    /// How long this holds in ns, if it is not said again.
+    pub for_ns: u64,
 }
 
 /// Something that a vehicle did on the site: it came, it left, it was seen. Made of readings, and of tracks where lines are drawn.

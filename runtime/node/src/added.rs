@@ -68,7 +68,10 @@ mod tests {
     };
 
     fn graph() -> Value {
-        json!({ "nodes": [{ "id": "crop", "inputs": { "frames_gate": "gate.decode/frames" } }] })
+        json!({ "nodes": [
+            { "id": "crop", "inputs": { "frames_gate": "gate.decode/frames" } },
+            { "id": "page", "inputs": { "views": { "source": "crop/views", "queue_size": 6 } } },
+        ] })
     }
 
     fn completed(readers: &str) -> Result<Topology, Fault> {
@@ -90,7 +93,7 @@ mod tests {
         assert_eq!((found.inputs.len(), found.inputs[0].from_node.as_str()), (1, "road.camera"));
         assert_eq!(found.env["SOURCE_FOR_TEST"], "a.mp4");
         let readers: Vec<(&str, u32)> = found.consumers["frames"].iter().map(|c| (c.node_id.as_str(), c.queue_size)).collect();
-        assert_eq!(readers, [("road.resize", 8), ("crop", 4)]);
+        assert_eq!(readers, [("road.resize", 8), ("crop", 4), ("page", 6)], "also those to which a reader passes frames on");
         for wrong in ["frames", "frames=crop", "frames=crop:x"] {
             assert!(completed(wrong).unwrap_err().message().contains("is no reader"), "{wrong}");
         }

@@ -1,6 +1,7 @@
 //! The node's place in the graph, from the dataflow descriptor that dora hands to each node.
 
 use crate::Fault;
+use gantry_contract::PASSED_ON;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub struct Consumer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topology {
     pub inputs: Vec<Edge>,
-    /// Output name to the nodes that read it.
+    /// Output name to the nodes that read it, also those to which its readers pass its frames on ([`gantry_contract::PASSED_ON`]).
     pub consumers: BTreeMap<String, Vec<Consumer>>,
     /// `env` of this node in the graph, less the names that are not parameters.
     pub env: BTreeMap<String, String>,
@@ -64,6 +65,7 @@ impl Topology {
     pub fn read(descriptor: &Value, node_id: &str) -> Result<Self, Fault> {
         let nodes = descriptor["nodes"].as_array().ok_or_else(|| Fault::new("dataflow descriptor has no nodes"))?;
         let mut found = Self::default();
+        let mut passed_on: BTreeMap<String, Vec<Consumer>> = BTreeMap::new();
         for node in nodes {
             let id = node["id"].as_str().unwrap_or_default();
             for (input, mapping) in node["inputs"].as_object().into_iter().flatten() {
@@ -71,11 +73,11 @@ impl Topology {
                 if id == node_id {
                     found.inputs.push(Edge { input: input.clone(), from_node: from_node.clone(), from_output: from_output.clone() });
                 }
+                let reader = Consumer { node_id: id.to_owned(), queue_size };
                 if from_node == node_id {
-                    let readers = found.consumers.entry(from_output).or_default();
-                    if !readers.iter().any(|c| c.node_id == id) {
-                        readers.push(Consumer { node_id: id.to_owned(), queue_size });
-                    }
+                    add(found.consumers.entry(from_output).or_default(), reader);
+                } else if from_output == PASSED_ON {
+                    passed_on.entry(from_node).or_default().push(reader);
                 }
             }
             if id == node_id {
@@ -91,7 +93,18 @@ impl Topology {
                 }
             }
         }
+        for readers in found.consumers.values_mut() {
+            let further: Vec<Consumer> = readers.iter().filter_map(|reader| passed_on.get(&reader.node_id)).flatten().cloned().collect();
+            further.into_iter().for_each(|reader| add(readers, reader));
+        }
         Ok(found)
+    }
+}
+
+/// Each node is one reader, however many edges it has.
+fn add(readers: &mut Vec<Consumer>, reader: Consumer) {
+    if !readers.iter().any(|known| known.node_id == reader.node_id) {
+        readers.push(reader);
     }
 }
 
@@ -118,6 +131,8 @@ mod tests {
              "env": {"THREADS_FOR_TEST": 2, "GANTRY_LOG": "debug", "PARAM_NAME_FOR_TEST": "gate", "PARAM_OTHER": "x"}},
             {"id": "a", "inputs": {"frames": {"source": "dec/frames", "queue_size": 7}}},
             {"id": "b", "inputs": {"frames": "dec/frames", "more": "dec/frames"}},
+            {"id": "looks", "inputs": {"views": {"source": "b/views", "queue_size": 8}, "more": "a/views", "crops": "b/crops", "far": "c/views"}},
+            {"id": "more", "inputs": {"crops": "b/crops", "frames": "c/views"}},
         ]});
         let t = Topology::read(&graph, "dec").unwrap();
         assert_eq!(t.inputs, [Edge { input: "packets".into(), from_node: "cam0".into(), from_output: "packets".into() }]);
@@ -125,8 +140,9 @@ mod tests {
         let params = t.params(|name| name == "name_for_test");
         assert_eq!(params["NAME_FOR_TEST"], "gate");
         assert_eq!(params.len(), 2);
-        let wanted = [Consumer { node_id: "a".into(), queue_size: 7 }, Consumer { node_id: "b".into(), queue_size: 10 }];
-        assert_eq!(t.consumers["frames"], wanted);
+        let reader = |node_id: &str, queue_size| Consumer { node_id: node_id.into(), queue_size };
+        assert_eq!(t.consumers["frames"], [reader("a", 7), reader("b", 10), reader("looks", 10)]);
+        assert_eq!(Topology::read(&graph, "b").unwrap().consumers["crops"], [reader("looks", 10), reader("more", 10)]);
         assert_eq!(t.consumers["credit"].len(), 1);
     }
 }
