@@ -8,13 +8,22 @@ const INPUTS: &[Port] = &[
     input("frames", "frames/v1", Arity::Many, "handles of full-size I420 or NV12 pictures, one edge per `decode`").holding(1).uploading(),
     input("tracks", "tracks/v1", Arity::Many, "tracks of the same frames; may come later than the frame"),
     input("decided", "decided/v1", Arity::Optional, "live, of `vote`: tracks whose text is sure").feedback(),
+    input("wanted", "wanted/v1", Arity::Any, "live, of `preview`: cameras that somebody looks at").feedback(),
 ];
 
-const OUTPUTS: &[Port] = &[output(
-    "crops",
-    "crops/v1",
-    "one row per frame, empty when the gate lets nothing through; each crop is a handle of an RGB8 picture `[H, W, 3]`, full range, by `track_id`; several frames in one message",
-)];
+const OUTPUTS: &[Port] = &[
+    output(
+        "crops",
+        "crops/v1",
+        "one row per frame, empty when the gate lets nothing through; each crop is a handle of an RGB8 picture `[H, W, 3]`, full range, by `track_id`; several frames in one message",
+    ),
+    output(
+        PASSED_ON,
+        "frames/v1",
+        "frames of `frames` as they came, with their tracks or long without, only while they are asked for (`wanted`) and as often as that",
+    ),
+    output("view_tracks", "tracks/v1", "the tracks of the frames on `views`"),
+];
 
 const PARAMS: &[Param] = &[
     int_param("min_track_frames", "frames", 1, 1000, 5, "the gate: frames in which a track was matched before its plate is read; frames between two matches that `detect` had no time for count, too").live(),

@@ -14,6 +14,9 @@
 //! Decisions depend on frame numbers and tracks alone: the same tracks give the same crops, whatever the timing. In live sites, `vote` may also say which
 //! tracks' texts are sure (`decided`, an edge against the stream): those are read every `decided_every_frames`-th frame, and when they are taller than ever.
 //!
+//! Here frames and tracks are together, so this is where `preview` gets them from: frames that it asks for (`wanted`, against the stream, too) are passed on as
+//! handles, on `views`, and their tracks on `view_tracks`. While it asks for nothing, nothing is sent.
+//!
 //! ```yaml
 //! - id: crop
 //!   path: bin/crop
@@ -31,6 +34,7 @@ pub mod cutting;
 pub mod gate;
 pub mod geometry;
 pub mod pairing;
+mod views;
 
 pub use contract::CONTRACT;
 
@@ -48,6 +52,8 @@ use geometry::{MAX_ASPECT, Sizes};
 use pairing::{Next, Pairing};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Instant;
+use views::Views;
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -105,6 +111,7 @@ pub struct Crop {
     cameras: BTreeMap<String, Camera>,
     cutting: Cutting,
     on_card: Option<OnCard>,
+    views: Views,
     rows: Vec<CropsRow>,
     used: Vec<Handle>,
 }
@@ -141,6 +148,7 @@ impl Stage for Crop {
             stop: context.stop.clone(),
             cameras: BTreeMap::new(),
             cutting: Cutting::default(),
+            views: Views::new(context)?,
             rows: Vec::new(),
             used: Vec::new(),
             params,
@@ -158,6 +166,10 @@ impl Stage for Crop {
             }
             return Ok(());
         }
+        if input.port == "wanted" {
+            self.views.ask(input.rows()?, Instant::now());
+            return Ok(());
+        }
         // Cameras of this message, in its order: a message rarely has more than one or two.
         let mut touched: Vec<String> = Vec::new();
         let mut touch = |source: &str| {
@@ -168,6 +180,9 @@ impl Stage for Crop {
         if input.port == "frames" {
             for row in input.rows::<FrameRow>()? {
                 touch(&row.source);
+                if !row.end {
+                    self.views.frame(&row);
+                }
                 let pairing = &mut self.cameras.entry(row.source.clone()).or_default().pairing;
                 pairing.frame(row);
                 if self.mode == Mode::Live
@@ -187,6 +202,11 @@ impl Stage for Crop {
             self.advance(&source, out)?;
         }
         self.flush(out)
+    }
+
+    fn on_tick(&mut self, _out: &mut Outputs) -> Result<(), Fault> {
+        self.views.forget(Instant::now());
+        Ok(())
     }
 
     fn on_params(&mut self, params: Params) -> Result<(), Fault> {
@@ -218,6 +238,7 @@ impl Crop {
             match next {
                 Next::Both(frame, tracks) => {
                     self.note(source, &tracks);
+                    self.views.both(&frame, &tracks);
                     let place = || format!("camera `{source}`, frame {}", tracks.frame);
                     match self.read(&frame, &tracks, out).map_err(|fault| fault.context(place()))? {
                         Ok(row) => self.rows.push(row),
@@ -237,6 +258,7 @@ impl Crop {
                     self.used.push(handle);
                 }
                 Next::End(tracks) => {
+                    self.views.end(source, tracks.frame);
                     self.rows.push(empty(&tracks));
                     self.cameras.remove(source);
                 }
@@ -404,6 +426,7 @@ impl Crop {
     fn flush(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         out.send("crops", &self.rows)?;
         self.rows.clear();
+        self.views.send(out)?;
         for handle in self.used.drain(..) {
             match self.client.ack(&handle) {
                 Ok(()) => {}

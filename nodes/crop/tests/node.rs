@@ -1,7 +1,7 @@
 //! The node with real pools in one process: frames with a drawn plate, tracks as the tracker sends them.
 
 use gantry_frames::{Client, FrameMeta, Handle, Layout, Mode, Pool, SourceName, StopFlag};
-use gantry_messages::{BoxXyxy, CropsRow, DecidedRow, DetectionsRow, FrameRow, Track, TracksRow};
+use gantry_messages::{BoxXyxy, CropsRow, DecidedRow, DetectionsRow, FrameRow, Track, TracksRow, WantedRow};
 use gantry_node::{Context, Input, Outputs, Stage};
 use gantry_node_crop::{CONTRACT, Crop, Params};
 use std::path::Path;
@@ -331,6 +331,35 @@ fn plates_at_the_border_and_boxes_beyond_it_are_cut_without_harm() {
     }
     let sizes: Vec<Vec<(u32, u32)>> = b.taken().iter().map(|r| r.crops.iter().map(|c| (c.width, c.height)).collect()).collect();
     assert_eq!(sizes, [vec![(233, 80)], vec![(180, 80)], vec![(284, 160)], vec![], vec![], vec![(480, 80)]]);
+}
+
+#[test]
+fn frames_are_passed_on_to_those_who_ask_for_them_and_who_may_read_their_pool() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = serde_json::json!({ "nodes": [
+        { "id": "crop", "inputs": { "frames": "decode/frames", "tracks": "track/tracks", "wanted": "preview/wanted" } },
+        { "id": "preview", "inputs": { "views": { "source": "crop/views", "queue_size": 8 }, "tracks": "crop/view_tracks" } },
+    ]});
+    let context = |node| Context::for_test(node, Mode::Live, dir.path()).in_graph(graph.clone()).unwrap();
+    let pool = context("decode").pool("frames", 40, layout().byte_len()).unwrap();
+    let mut node = Crop::open(params(&[]), &context("crop").with_consumer("crops", "enhance")).unwrap();
+    let mut out = Outputs::collector();
+    let mut pass = |number: u64, wanted: &[WantedRow]| {
+        let row = publish(&pool, "cam", number, 0.0, 0);
+        if !wanted.is_empty() {
+            node.on_input(&Input::of("wanted", wanted), &mut out).unwrap();
+        }
+        node.on_input(&Input::of("frames", &[row]), &mut out).unwrap();
+        node.on_input(&Input::of("tracks", &[tracks("cam", number, 1)]), &mut out).unwrap();
+        (out.taken::<FrameRow>("views"), out.taken::<TracksRow>("view_tracks"))
+    };
+    assert_eq!(pass(0, &[]), (vec![], vec![]), "nobody looks");
+    let wanted = WantedRow { source: "cam".into(), every_ns: 0, for_ns: 5_000_000_000, ..WantedRow::default() };
+    let (frames, of_them) = pass(1, &[wanted]);
+    assert_eq!((frames.len(), of_them), (1, vec![tracks("cam", 1, 1)]));
+    let seen = context("preview").client(8).unwrap().acquire(&Handle::from_bytes(frames[0].handle)).expect("it is a reader of the pool");
+    assert_eq!(seen.layout(), &layout());
+    assert_eq!(pass(2, &[]).0[0].frame, 2);
 }
 
 #[test]
