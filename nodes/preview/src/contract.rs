@@ -15,12 +15,22 @@ pub const CONTRACT: Contract = Contract {
                     "handles of I420 or NV12 pictures in host memory (`frames` of `decode`); they are read only while somebody looks",
                 )
                 .holding(MOST_LEASES),
-                input("tracks", "tracks/v1", Arity::Any, "drawn into the frames; without them pictures are shown as they are"),
+                input(
+                    "views",
+                    "frames/v1",
+                    Arity::Any,
+                    "the same, of `views` of `crop`: frames that this node asks for with `wanted`, so that nothing comes while nobody looks; for live sites with \
+                     `GANTRY_RUN_DIR`, whose statistics say how the cameras are",
+                )
+                .holding(MOST_LEASES),
+                input("tracks", "tracks/v1", Arity::Any, "drawn into the frames, of `view_tracks` of `crop` or of `track`; without them pictures are shown as they are"),
                 input("readings", "readings/v1", Arity::Any, "shown as they come"),
             ]
         },
     ),
-    outputs: list(&[]),
+    outputs: list(
+        const { &[output("wanted", "wanted/v1", "to `crop`: cameras that somebody looks at, twice a second while somebody does").feedback()] },
+    ),
     params: list(
         const {
             &[

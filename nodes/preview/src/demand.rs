@@ -21,9 +21,19 @@ pub fn width_for(wanted: u32) -> u32 {
 pub struct Demand(Mutex<BTreeMap<String, BTreeMap<u32, Instant>>>);
 
 impl Demand {
-    /// Somebody looks at `camera` now, in one of the widths of [`width_for`].
-    pub fn look(&self, camera: &str, width: u32, now: Instant) {
-        self.lock().entry(camera.to_owned()).or_default().insert(width, now + KEEP);
+    /// Somebody looks at `camera` now, in one of the widths of [`width_for`]. Whether nobody did before.
+    pub fn look(&self, camera: &str, width: u32, now: Instant) -> bool {
+        let mut all = self.lock();
+        let widths = all.entry(camera.to_owned()).or_default();
+        let is_new = !widths.values().any(|until| *until > now);
+        widths.insert(width, now + KEEP);
+        is_new
+    }
+
+    /// The cameras that somebody looks at.
+    pub fn cameras(&self, now: Instant) -> Vec<String> {
+        let all = self.lock();
+        all.iter().filter(|(_, widths)| widths.values().any(|until| *until > now)).map(|(camera, _)| camera.clone()).collect()
     }
 
     /// Whether somebody looks at any camera.
@@ -54,13 +64,15 @@ mod tests {
         let demand = Demand::default();
         let start = Instant::now();
         assert!(!demand.any(start) && demand.widths("gate", start).is_empty());
-        demand.look("gate", 480, start);
-        demand.look("gate", 960, start + KEEP / 2);
+        assert!(demand.look("gate", 480, start));
+        assert!(!demand.look("gate", 960, start + KEEP / 2));
+        assert_eq!(demand.cameras(start + KEEP), ["gate"]);
         assert_eq!(demand.widths("gate", start + KEEP / 2), [480, 960]);
         assert!(demand.widths("road", start).is_empty());
         assert_eq!(demand.widths("gate", start + KEEP), [960]);
         assert!(demand.any(start + KEEP));
-        assert!(!demand.any(start + 2 * KEEP));
+        assert!(demand.cameras(start + 2 * KEEP).is_empty());
+        assert!(!demand.any(start + 2 * KEEP) && demand.look("gate", 480, start + 2 * KEEP));
     }
 
     #[test]

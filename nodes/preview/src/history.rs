@@ -76,7 +76,7 @@ pub struct History {
 
 impl History {
     /// Takes the statistics of all nodes in and says what each did since the last time.
-    pub fn add(&mut self, t: i64, stats: BTreeMap<String, NodeStats>, fps: BTreeMap<String, f64>) -> (Vec<NodeNow>, Point) {
+    pub fn look(&mut self, t: i64, stats: BTreeMap<String, NodeStats>) -> Vec<NodeNow> {
         let row = |now: &NodeStats| {
             let before = self.last.get(&now.node);
             // A look between two writes sees the same file again.
@@ -86,7 +86,12 @@ impl History {
             }
         };
         self.rows = stats.iter().map(|(node, now)| (node.clone(), row(now))).collect();
-        let nodes: Vec<NodeNow> = self.rows.values().map(|(row, _)| row.clone()).collect();
+        self.last = stats;
+        self.rows.values().map(|(row, _)| row.clone()).collect()
+    }
+
+    /// Keeps what the charts show of that look.
+    pub fn keep(&mut self, t: i64, nodes: &[NodeNow], fps: &BTreeMap<String, f64>) -> Point {
         let point = Point {
             t,
             fps: self.values(fps.iter().map(|(camera, fps)| (camera.as_str(), *fps))),
@@ -94,12 +99,17 @@ impl History {
             left_out_s: nodes.iter().map(|node| node.left_out_s).sum(),
             cpu_percent: nodes.iter().map(|node| node.cpu_percent).sum(),
         };
-        self.last = stats;
         self.points.push_back(point.clone());
         if self.points.len() > MOST {
             self.points.pop_front();
         }
-        (nodes, point)
+        point
+    }
+
+    /// Rows of a node's busiest output per second at the last look.
+    #[must_use]
+    pub fn rate(&self, node: &str) -> f64 {
+        self.rows.get(node).map_or(0.0, |(row, _)| row.rows_s)
     }
 
     fn values<'a>(&mut self, values: impl Iterator<Item = (&'a str, f64)>) -> Values {
@@ -188,8 +198,9 @@ mod tests {
     #[test]
     fn rates_and_ages_are_of_the_time_between_two_looks() {
         let mut history = History::default();
-        history.add(0, stats(100, 5, 10.0), BTreeMap::new());
-        let (nodes, point) = history.add(1000, stats(130, 15, 11.0), BTreeMap::from([("gate".to_owned(), 30.0)]));
+        history.look(0, stats(100, 5, 10.0));
+        let nodes = history.look(1000, stats(130, 15, 11.0));
+        let point = history.keep(1000, &nodes, &BTreeMap::from([("gate".to_owned(), 30.0)]));
         assert_eq!((nodes[0].rows_s, nodes[0].left_out_s, nodes[0].left_out, nodes[0].cpu_percent), (30.0, 10.0, 15, 25.0));
         let p95 = nodes[0].p95_ms.unwrap();
         assert!((75.0..=90.0).contains(&p95), "{p95}");
@@ -197,16 +208,17 @@ mod tests {
         let wanted =
             serde_json::json!({ "t": 1000, "fps": { "gate": 30.0 }, "p95_ms": { "detect": p95 }, "left_out_s": 10.0, "cpu_percent": 25.0 });
         assert_eq!(shown, wanted);
-        assert_eq!((history.counter("detect", "superseded"), history.left_out("detect"), history.points().len()), (15, 15, 2));
+        assert_eq!((history.counter("detect", "superseded"), history.left_out("detect"), history.points().len()), (15, 15, 1));
 
         // The file is seen again before the next write; then the node writes nothing any more; then it is started again.
-        let (nodes, _) = history.add(2000, stats(130, 15, 11.0), BTreeMap::new());
+        let nodes = history.look(2000, stats(130, 15, 11.0));
         assert_eq!((nodes[0].rows_s, nodes[0].p95_ms), (30.0, Some(p95)));
-        let (nodes, _) = history.add(1000 + STILL, stats(130, 15, 11.0), BTreeMap::new());
+        let nodes = history.look(1000 + STILL, stats(130, 15, 11.0));
         assert_eq!((nodes[0].rows_s, nodes[0].p95_ms), (0.0, None));
-        let (nodes, _) = history.add(9000, stats(20, 0, 1.0), BTreeMap::new());
+        let nodes = history.look(9000, stats(20, 0, 1.0));
         assert_eq!(nodes[0].rows_s, 20.0);
-        (0..2 * MOST as i64).for_each(|t| drop(history.add(t, BTreeMap::new(), BTreeMap::new())));
+        assert_eq!((history.rate("detect"), history.rate("gone")), (20.0, 0.0));
+        (0..2 * MOST as i64).for_each(|t| drop(history.keep(t, &[], &BTreeMap::new())));
         assert_eq!(history.points().len(), MOST);
     }
 }

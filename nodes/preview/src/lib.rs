@@ -1,15 +1,21 @@
 //! A web page to look at: live cameras with what was found in them, readings as they come with crop and votes, health of every camera,
 //! rates and latency over time, search of past readings. It works on a phone, dark and light.
 //!
-//! Nobody waits for this node. Frames are taken by handle and only while somebody looks; then at most 6 of a camera are held at once,
-//! for which its pool has places, and scaled and encoded by one thread of low priority, at most `MAX_FPS` times a second. In a lossless graph
-//! each frame is acknowledged when it comes. When nobody looks no frame is touched.
+//! In a live site it asks `crop` for the frames of the cameras that somebody looks at (`wanted`), `MAX_FPS` times a second, and gets them as handles (`views`).
+//! When nobody looks nothing is asked for and nothing comes: the page costs the site nothing. Cameras that were added while the site runs are shown, too.
+//!
+//! Nobody waits for this node. Of a camera at most 6 frames are held at once, for which its pool has places, and scaled and encoded by one thread of low
+//! priority. Where there is no `crop`, and in lossless graphs, it reads `frames` of `decode` and `tracks` of `track`: all of them come then, which costs 1 % of a
+//! core per camera of 30 frames/s; they are touched while somebody looks, and in a lossless graph each is acknowledged when it comes.
 //!
 //! The page is at `http://127.0.0.1:8100`, for this machine alone. With another address in `LISTEN` it wants a token, which stands in a
 //! file of mode 0600 (`CREDENTIALS_FILE`) or in a variable of dora's daemon (`CREDENTIALS_ENV`); it has no encryption of its own, so across a network that others
 //! use put it behind a proxy with TLS, or `ssh -L 8100:127.0.0.1:8100`.
 //!
 //! Rates and ages come from the statistics in `GANTRY_RUN_DIR`.
+//!
+//! In a live site, as in graphs/sites/gate.yml: the inputs `views: crop/views` and `tracks: crop/view_tracks`, the output `wanted`; and at `crop` the input
+//! `wanted: preview/wanted` and the outputs `views` and `view_tracks`. In a lossless graph:
 //!
 //! ```yaml
 //! - id: preview
@@ -36,8 +42,8 @@ pub use contract::CONTRACT;
 
 use gantry_contract::Contract;
 use gantry_frames::{AcquireError, Client, Handle, Mode};
-use gantry_messages::{FrameRow, ReadingRow, TracksRow};
-use gantry_node::{Context, Fault, Input, Outputs, Stage};
+use gantry_messages::{FrameRow, ReadingRow, TracksRow, WantedRow};
+use gantry_node::{Context, Fault, Input, Outputs, Stage, Work};
 use pictures::{Encoder, Held, MOST_LEASES};
 use serde::Deserialize;
 use server::{Door, Server};
@@ -53,6 +59,11 @@ use tracing::info;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The same while somebody does; nodes write once a second.
 const LOOK_OFTEN: Duration = Duration::from_millis(900);
+
+/// How long frames are asked for, which is said again twice a second.
+const WANTED_FOR: Duration = Duration::from_secs(2);
+/// While a page is open: time between two frames of a camera that nobody looks at, to know how it is.
+const GLANCE_EVERY: Duration = Duration::from_secs(1);
 
 /// See [`CONTRACT`].
 #[derive(Clone, Debug, Deserialize)]
@@ -79,6 +90,8 @@ pub struct Preview {
     mode: Mode,
     /// Shortest time between two pictures of a camera.
     every: Duration,
+    /// Frames come that are asked for.
+    asks: bool,
     held: BTreeMap<String, Held>,
     looked: Instant,
     counted: (u64, u64),
@@ -93,7 +106,13 @@ impl Stage for Preview {
     fn open(params: Params, context: &Context) -> Result<Self, Fault> {
         if context.inputs().is_empty() && !context.graph.is_null() {
             return Err(Fault::new("nothing is connected to this node")
-                .hint("connect `frames` of each `decode` as `frames_<camera>`, `track/tracks` and `vote/readings`"));
+                .hint("connect `crop/views` as `views`, `crop/view_tracks` as `tracks`, and `vote/readings`"));
+        }
+        let on_demand = context.inputs().iter().any(|edge| edge.input.starts_with("views"));
+        if on_demand && context.run_dir.is_none() {
+            return Err(Fault::new("`views` is connected, and there are no statistics that say how cameras are while nobody looks").hint(
+                "set `GANTRY_RUN_DIR` in the `env` at the top of the graph, or connect `frames` of each `decode` as `frames_<camera>`",
+            ));
         }
         let listen = address(&params.listen)?;
         let token = gantry_credentials::token(params.credentials_file.as_deref(), params.credentials_env.as_deref()).map_err(|e| {
@@ -104,7 +123,7 @@ impl Stage for Preview {
         let of_folder = || Some(context.run_dir.as_ref()?.file_name()?.to_string_lossy().into_owned());
         let title = params.title.clone().or_else(of_folder).unwrap_or_else(|| "Gantry".to_owned());
         let cameras = cameras::cameras(&context.graph, context.inputs());
-        let site = Arc::new(Site::new(title, context.run_dir.clone(), params.sqlite.clone(), cameras));
+        let site = Arc::new(Site::new(title, context.run_dir.clone(), params.sqlite.clone(), cameras, context.waker.clone()));
         let server = Server::start(&listen, site.clone(), door)?;
         info!(address = %server.address, token = token.is_some(), "the page is at http://{}", server.address);
         Ok(Self {
@@ -112,6 +131,7 @@ impl Stage for Preview {
             mode: context.mode,
             // Frames come in steps: one that is almost due is not left for the next.
             every: Duration::from_nanos((0.9e9 / params.max_fps) as u64),
+            asks: on_demand,
             held: BTreeMap::new(),
             looked: Instant::now(),
             counted: (0, 0),
@@ -123,7 +143,8 @@ impl Stage for Preview {
 
     fn on_input(&mut self, input: &Input, out: &mut Outputs) -> Result<(), Fault> {
         match input.port.as_str() {
-            "frames" => self.frames(input.rows()?, out),
+            "frames" => self.frames(input.rows()?, false, out),
+            "views" => self.frames(input.rows()?, true, out),
             "tracks" => self.tracks(input),
             _ => {
                 let rows = input.rows::<ReadingRow>()?;
@@ -133,8 +154,16 @@ impl Stage for Preview {
         }
     }
 
+    fn work(&mut self, out: &mut Outputs) -> Result<Work, Fault> {
+        if self.site.take_begun() {
+            self.ask(Instant::now(), out)?;
+        }
+        Ok(Work::Idle)
+    }
+
     fn on_tick(&mut self, out: &mut Outputs) -> Result<(), Fault> {
         let now = Instant::now();
+        self.ask(now, out)?;
         self.held.retain(|camera, _| !self.site.demand.widths(camera, now).is_empty());
         self.site.forget_pictures(now);
         let since = now.duration_since(self.looked);
@@ -170,10 +199,28 @@ impl Preview {
         self.server.address
     }
 
-    fn frames(&mut self, rows: Vec<FrameRow>, out: &mut Outputs) -> Result<(), Fault> {
+    /// Asks for the frames that somebody looks at, and for some of each camera while a page is open.
+    fn ask(&self, now: Instant, out: &mut Outputs) -> Result<(), Fault> {
+        if !self.asks {
+            return Ok(());
+        }
+        let every = |source: String, every: Duration| WantedRow {
+            source,
+            every_ns: every.as_nanos() as u64,
+            for_ns: WANTED_FOR.as_nanos() as u64,
+            ..WantedRow::default()
+        };
+        let mut rows: Vec<WantedRow> = self.site.demand.cameras(now).into_iter().map(|camera| every(camera, self.every)).collect();
+        if self.site.watchers() > 0 {
+            rows.push(every(String::new(), GLANCE_EVERY));
+        }
+        out.send("wanted", &rows)
+    }
+
+    fn frames(&mut self, rows: Vec<FrameRow>, on_demand: bool, out: &mut Outputs) -> Result<(), Fault> {
         let now = Instant::now();
         for row in rows {
-            self.site.frame(&row);
+            self.site.frame(&row, on_demand);
             if row.end {
                 self.held.remove(&row.source);
                 continue;
@@ -182,7 +229,9 @@ impl Preview {
             if self.site.demand.widths(&row.source, now).is_empty() {
                 self.held.remove(&row.source);
             } else {
-                self.hold(row, &handle, now, out)?;
+                // What was asked for comes as often as it was asked for.
+                let every = if on_demand { Duration::ZERO } else { self.every };
+                self.hold(row, &handle, every, now, out)?;
             }
             // A lease keeps what is held; nobody waits for this node.
             if self.mode == Mode::Lossless {
@@ -192,11 +241,11 @@ impl Preview {
         Ok(())
     }
 
-    fn hold(&mut self, row: FrameRow, handle: &Handle, now: Instant, out: &mut Outputs) -> Result<(), Fault> {
+    fn hold(&mut self, row: FrameRow, handle: &Handle, every: Duration, now: Instant, out: &mut Outputs) -> Result<(), Fault> {
         match self.client.acquire(handle) {
             Ok(frame) => {
-                if let Some(job) = self.held.entry(row.source.clone()).or_insert_with(|| Held::new(now)).frame(row, frame, self.every, now)
-                {
+                let held = self.held.entry(row.source.clone()).or_insert_with(|| Held::new(every, now));
+                if let Some(job) = held.frame(row, frame, now) {
                     self.encoder.give(job);
                 }
                 Ok(())
@@ -221,7 +270,7 @@ impl Preview {
             return Ok(());
         }
         for row in input.rows::<TracksRow>()?.iter().filter(|row| !row.end) {
-            if let Some(job) = self.held.get_mut(&row.source).and_then(|held| held.tracks(row, self.every, now)) {
+            if let Some(job) = self.held.get_mut(&row.source).and_then(|held| held.tracks(row, now)) {
                 self.encoder.give(job);
             }
         }

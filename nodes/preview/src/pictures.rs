@@ -54,24 +54,32 @@ pub struct Boxed {
 /// The frames of one camera that may be shown next, oldest first.
 pub struct Held {
     frames: VecDeque<(FrameRow, Acquired)>,
+    /// Tracks that were faster than their frame.
+    early: Option<TracksRow>,
+    /// Shortest time between two pictures.
+    every: Duration,
     /// When tracks came last; at first, when somebody began to look.
     tracks_seen: Instant,
     shown: Option<Instant>,
 }
 
 impl Held {
-    /// Somebody begins to look.
-    pub fn new(now: Instant) -> Self {
-        Self { frames: VecDeque::new(), tracks_seen: now, shown: None }
+    /// Somebody begins to look. `every`: shortest time between two pictures.
+    pub fn new(every: Duration, now: Instant) -> Self {
+        Self { frames: VecDeque::new(), early: None, every, tracks_seen: now, shown: None }
     }
 
-    /// Takes a frame. Returns it as the next picture if no tracks are to be expected and a picture is due.
-    pub fn frame(&mut self, row: FrameRow, frame: Acquired, every: Duration, now: Instant) -> Option<Job> {
+    /// Takes a frame. Returns it as the next picture if one is due and its tracks are here, or are not to be expected.
+    pub fn frame(&mut self, row: FrameRow, frame: Acquired, now: Instant) -> Option<Job> {
         while self.frames.len() >= MOST_HELD {
             self.frames.pop_front();
         }
+        let tracks = self.early.take_if(|tracks| tracks.frame <= row.frame);
         self.frames.push_back((row, frame));
-        if now.duration_since(self.tracks_seen) < NO_TRACKS || !self.is_due(every, now) {
+        if let Some(job) = tracks.and_then(|tracks| self.tracks(&tracks, now)) {
+            return Some(job);
+        }
+        if now.duration_since(self.tracks_seen) < NO_TRACKS || !self.is_due(now) {
             return None;
         }
         let (row, frame) = self.frames.pop_back()?;
@@ -81,12 +89,15 @@ impl Held {
     }
 
     /// The tracks of a frame have come: the picture, if the frame is held and a picture is due.
-    pub fn tracks(&mut self, tracks: &TracksRow, every: Duration, now: Instant) -> Option<Job> {
+    pub fn tracks(&mut self, tracks: &TracksRow, now: Instant) -> Option<Job> {
         self.tracks_seen = now;
         while self.frames.front().is_some_and(|(row, _)| row.frame < tracks.frame) {
             self.frames.pop_front();
         }
-        if !self.is_due(every, now) || self.frames.front().is_none_or(|(row, _)| row.frame != tracks.frame) {
+        if self.frames.is_empty() {
+            self.early = Some(tracks.clone());
+        }
+        if !self.is_due(now) || self.frames.front().is_none_or(|(row, _)| row.frame != tracks.frame) {
             return None;
         }
         let (row, frame) = self.frames.pop_front()?;
@@ -94,8 +105,8 @@ impl Held {
         Some(Job { camera: row.source.clone(), row, frame, boxes: boxes(tracks) })
     }
 
-    fn is_due(&self, every: Duration, now: Instant) -> bool {
-        self.shown.is_none_or(|shown| now.duration_since(shown) >= every)
+    fn is_due(&self, now: Instant) -> bool {
+        self.shown.is_none_or(|shown| now.duration_since(shown) >= self.every)
     }
 }
 

@@ -6,11 +6,12 @@ use crate::history::{History, NodeNow, Point, tenths};
 use crate::pictures::{Boxed, Jpegs};
 use crate::readings::{Readings, Shown};
 use gantry_messages::{FrameRow, ReadingRow};
-use gantry_node::{Fault, NodeStats};
+use gantry_node::{Fault, NodeStats, Waker};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,9 @@ pub struct Site {
     pub title: String,
     /// Who looks at what.
     pub demand: Demand,
+    /// The node's thread, for those who begin to look.
+    waker: Waker,
+    begun: AtomicBool,
     /// Where past readings are.
     pub database: Option<PathBuf>,
     run_dir: Option<PathBuf>,
@@ -72,9 +76,12 @@ struct About<'a> {
 /// A camera as its frames show it.
 #[derive(Debug, Default)]
 struct Camera {
+    /// Not all of its frames come here.
+    on_demand: bool,
     frames: u64,
     frames_before: u64,
     ages_ms: f64,
+    age_ms: Option<f64>,
     size: (u32, u32),
     seen: Option<Instant>,
     ended: bool,
@@ -89,7 +96,7 @@ pub struct CameraNow {
     /// `live`, `silent`, `waiting` (nothing has come yet) or `ended`.
     state: &'static str,
     fps: f64,
-    /// From the camera's packet to here, mean since the last look.
+    /// From the camera's packet to here, mean of the frames that came since the last look.
     age_ms: Option<f64>,
     silent_s: Option<f64>,
     width: u32,
@@ -112,6 +119,50 @@ struct Status<'a> {
     point: &'a Point,
 }
 
+impl Camera {
+    /// Closes the time since the last look. `rate`: frames per second as the camera's nodes count them, where not all of them come here.
+    fn count(&mut self, seconds: f64, rate: Option<f64>) {
+        let new = self.frames - self.frames_before;
+        self.fps = rate.unwrap_or_else(|| tenths(new as f64 / seconds.max(0.001)));
+        if rate.is_some_and(|rate| rate > 0.0) {
+            self.seen = Some(Instant::now());
+        }
+        if new > 0 {
+            self.age_ms = (self.ages_ms > 0.0).then(|| tenths(self.ages_ms / new as f64));
+        }
+        (self.frames_before, self.ages_ms) = (self.frames, 0.0);
+    }
+
+    fn now(&self, name: &str, nodes: &CameraNodes, history: &History) -> CameraNow {
+        let silent = self.seen.map(|seen| seen.elapsed());
+        let state = match silent {
+            _ if self.ended => "ended",
+            None => "waiting",
+            Some(silent) if silent > SILENT => "silent",
+            Some(_) => "live",
+        };
+        let of_camera = |counter| history.counter(&nodes.camera, counter);
+        let of_decode = |counter| history.counter(&nodes.decode, counter);
+        CameraNow {
+            name: name.to_owned(),
+            state,
+            fps: self.fps,
+            age_ms: self.age_ms.filter(|_| state == "live"),
+            silent_s: silent.map(|silent| tenths(silent.as_secs_f64())),
+            width: self.size.0,
+            height: self.size.1,
+            left_out: history.left_out(&nodes.camera) + history.left_out(&nodes.decode),
+            connects: of_camera("connects"),
+            connect_failures: of_camera("connect_failures"),
+            decode_errors: of_decode("decode_errors"),
+            pts_jumps: of_camera("pts_jumps"),
+            freezes: of_decode("freezes"),
+            frozen: of_decode("freezes") > of_decode("freezes_over"),
+            fault: self.fault.clone(),
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,11 +170,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Site {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(title: String, run_dir: Option<PathBuf>, database: Option<PathBuf>, graph: Vec<CameraNodes>) -> Self {
-        let cameras = graph.iter().map(|nodes| (nodes.name.clone(), Camera::default())).collect();
+    pub fn new(title: String, run_dir: Option<PathBuf>, database: Option<PathBuf>, graph: Vec<CameraNodes>, waker: Waker) -> Self {
+        let camera = |nodes: &CameraNodes| (nodes.name.clone(), Camera { on_demand: nodes.on_demand, ..Camera::default() });
+        let cameras = graph.iter().map(camera).collect();
         Self {
             title,
             demand: Demand::default(),
+            waker,
+            begun: AtomicBool::new(false),
             database,
             run_dir,
             graph,
@@ -139,8 +193,25 @@ impl Site {
         }
     }
 
-    /// A frame has come, or the end of a camera.
-    pub fn frame(&self, row: &FrameRow) {
+    /// Somebody looks at `camera` now.
+    pub fn look(&self, camera: &str, width: u32, now: Instant) {
+        if self.demand.look(camera, width, now) {
+            self.begin();
+        }
+    }
+
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
+    /// Whether somebody has begun to look since the last call.
+    pub fn take_begun(&self) -> bool {
+        self.begun.swap(false, Ordering::Relaxed)
+    }
+
+    /// A frame has come, or the end of a camera. `on_demand`: one of those that were asked for.
+    pub fn frame(&self, row: &FrameRow, on_demand: bool) {
         let mut cameras = lock(&self.cameras);
         if !cameras.contains_key(&row.source) {
             if cameras.len() >= MOST_CAMERAS {
@@ -149,7 +220,7 @@ impl Site {
             cameras.insert(row.source.clone(), Camera::default());
         }
         let Some(camera) = cameras.get_mut(&row.source) else { return };
-        camera.ended = row.end;
+        (camera.ended, camera.on_demand) = (row.end, on_demand);
         if row.end {
             return;
         }
@@ -243,6 +314,7 @@ impl Site {
     pub fn listen(&self) -> Receiver<Event> {
         let (sender, receiver) = sync_channel(EVENTS);
         lock(&self.pages).push(sender);
+        self.begin();
         receiver
     }
 
@@ -274,50 +346,24 @@ impl Site {
     /// Looks at the statistics of all nodes, keeps a point of them and tells the pages. `seconds`: since the last call.
     pub fn look_at_statistics(&self, seconds: f64) {
         let stats = self.run_dir.as_deref().map(NodeStats::read_all).unwrap_or_default();
-        let fps: BTreeMap<String, f64> = {
-            let mut cameras = lock(&self.cameras);
-            cameras.values_mut().for_each(|camera| camera.fps = tenths((camera.frames - camera.frames_before) as f64 / seconds.max(0.001)));
-            cameras.iter().map(|(name, camera)| (name.clone(), camera.fps)).collect()
-        };
         let mut history = lock(&self.history);
-        let (nodes, point) = history.add(now_ms(), stats, fps);
-        let cameras = lock(&self.cameras).iter_mut().map(|(name, camera)| self.camera_now(name, camera, &history)).collect();
+        let nodes = history.look(now_ms(), stats);
+        let mut cameras = lock(&self.cameras);
+        for (name, camera) in cameras.iter_mut() {
+            camera.count(seconds, camera.on_demand.then(|| history.rate(self.nodes_of(name).counted())));
+        }
+        let fps = cameras.iter().map(|(name, camera)| (name.clone(), camera.fps)).collect();
+        let point = history.keep(now_ms(), &nodes, &fps);
+        let cameras = cameras.iter().map(|(name, camera)| camera.now(name, &self.nodes_of(name), &history)).collect();
         drop(history);
         if self.watchers() > 0 {
             self.tell("status", &Status { cameras, nodes: &nodes, point: &point });
         }
     }
 
-    fn camera_now(&self, name: &str, camera: &mut Camera, history: &History) -> CameraNow {
-        let new = camera.frames - camera.frames_before;
-        let age_ms = (new > 0 && camera.ages_ms > 0.0).then(|| tenths(camera.ages_ms / new as f64));
-        (camera.frames_before, camera.ages_ms) = (camera.frames, 0.0);
-        let silent = camera.seen.map(|seen| seen.elapsed());
-        let nodes = self.graph.iter().find(|nodes| nodes.name == name);
-        let of_camera = |counter| nodes.map_or(0, |nodes| history.counter(&nodes.camera, counter));
-        let of_decode = |counter| nodes.map_or(0, |nodes| history.counter(&nodes.decode, counter));
-        CameraNow {
-            name: name.to_owned(),
-            state: match silent {
-                _ if camera.ended => "ended",
-                None => "waiting",
-                Some(silent) if silent > SILENT => "silent",
-                Some(_) => "live",
-            },
-            fps: camera.fps,
-            age_ms,
-            silent_s: silent.map(|silent| tenths(silent.as_secs_f64())),
-            width: camera.size.0,
-            height: camera.size.1,
-            left_out: nodes.map_or(0, |nodes| history.left_out(&nodes.camera) + history.left_out(&nodes.decode)),
-            connects: of_camera("connects"),
-            connect_failures: of_camera("connect_failures"),
-            decode_errors: of_decode("decode_errors"),
-            pts_jumps: of_camera("pts_jumps"),
-            freezes: of_decode("freezes"),
-            frozen: of_decode("freezes") > of_decode("freezes_over"),
-            fault: camera.fault.clone(),
-        }
+    fn nodes_of(&self, camera: &str) -> Cow<'_, CameraNodes> {
+        let known = self.graph.iter().find(|nodes| nodes.name == camera);
+        known.map_or_else(|| Cow::Owned(CameraNodes::added(camera)), Cow::Borrowed)
     }
 
     fn tell(&self, name: &'static str, what: &impl Serialize) {

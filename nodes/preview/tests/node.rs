@@ -5,6 +5,7 @@ mod common;
 use common::{Bench, get, read_block, reading};
 use gantry_frames::Mode;
 use gantry_messages::ReadingRow;
+use gantry_node::NodeStats;
 use gantry_node_preview::Preview;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -62,6 +63,59 @@ fn without_tracks_pictures_come_as_they_are() {
     assert_eq!(about["boxes"], serde_json::json!([]));
     // Never larger than the frame.
     assert_eq!(jpeg_size(&jpeg), (960, 540));
+}
+
+#[test]
+fn frames_are_asked_for_while_somebody_looks_and_cameras_are_known_without_them() {
+    let decode = |node: &str, rows: u64| NodeStats {
+        node: node.into(),
+        kind: "decode".into(),
+        rows_out: [("frames".to_owned(), rows)].into(),
+        uptime_s: 10.0,
+        ..NodeStats::default()
+    };
+    let mut bench = Bench::on_demand(&[decode("gate.decode", 250), decode("yard.decode", 120)]);
+    bench.tick();
+    assert!(bench.asked().is_empty(), "nobody looks");
+
+    // A page is open: one frame a second tells of each camera, and rates come from the nodes that decode.
+    let mut events = bench.events();
+    let (_, hello) = events.next();
+    assert_eq!(hello["cameras"], serde_json::json!(["gate"]));
+    assert_eq!(bench.asked(), [(String::new(), 1000)]);
+    bench.frame(0);
+    bench.frame_of("yard", 0);
+    std::thread::sleep(Duration::from_secs(1));
+    bench.tick();
+    let (name, status) = events.next();
+    assert_eq!(name, "status");
+    let of = |n: usize| {
+        let camera = &status["cameras"][n];
+        (camera["name"].as_str(), camera["state"].as_str(), camera["fps"].as_f64(), camera["width"].as_u64())
+    };
+    assert_eq!(of(0), (Some("gate"), Some("live"), Some(25.0), Some(960)));
+    assert_eq!(of(1), (Some("yard"), Some("live"), Some(12.0), Some(960)), "added while the site runs");
+    assert_eq!(bench.asked(), [(String::new(), 1000)], "each tick says it again");
+    assert!(!bench.joined(), "no frame was touched");
+
+    // Somebody looks at one: at MAX_FPS, which is 60 here. Tracks may be faster than their frame.
+    let answer = bench.while_asked("/api/pictures?p=300,0,gate", |bench, number| {
+        bench.tracks(number);
+        bench.frame(number);
+    });
+    assert_eq!(bench.asked()[0], ("gate".to_owned(), 15));
+    let (about, _) = read_block(&answer.body);
+    assert_eq!(about["boxes"][0]["track_id"], 7);
+    drop(events);
+}
+
+#[test]
+fn without_statistics_nothing_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let graph = serde_json::json!({ "nodes": [{ "id": "preview", "inputs": { "views": "crop/views" } }] });
+    let context = gantry_node::Context::for_test("preview", Mode::Live, dir.path()).in_graph(graph).unwrap();
+    let fault = Bench::open_in(context, "views", &[], dir).err().expect("refused");
+    assert!(fault.message().contains("`views`") && fault.hint_text().unwrap().contains("GANTRY_RUN_DIR"), "{fault}");
 }
 
 #[test]

@@ -95,6 +95,7 @@ pub fn check(graph: &Graph) -> Vec<GraphFault> {
         checker.edges(&mut faults);
         checker.params(&mut faults);
         pools::check(graph, &file, node, &mut faults);
+        pools::check_passed_on(graph, &file, node, &mut faults);
         memory::check(graph, &file, node, &mut faults);
     }
     faults.sort();

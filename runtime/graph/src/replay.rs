@@ -25,7 +25,7 @@ const QUEUE: u64 = 256;
 
 /// The graph with `cameras` coming out of `recording`, in lossless mode.
 ///
-/// Cameras that are not wanted go, and with them the nodes that only they fed. Nodes without outputs go too, other than `store`: they told
+/// Cameras that are not wanted go, and with them the nodes that only they fed. Nodes without outputs down the stream go too, other than `store`: they told
 /// somebody of the readings, and a replay must not tell them again. `store` writes nothing but the readings that this run asks for.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub fn for_replay(recorded: &Graph, recording: &Path, cameras: &[String], here: 
             "store" => {
                 node.remove("env");
             }
-            _ if node.get("outputs").and_then(Value::as_sequence).is_none_or(Vec::is_empty) => continue,
+            _ if !sends_downstream(&node, &kind) => continue,
             _ => {}
         }
         drop_feedback(&mut node, &kind);
@@ -80,6 +80,12 @@ fn camera_name(node: &Mapping) -> String {
     env("NAME".to_owned())
         .or_else(|| env(format!("{MODULE_PARAMETER}NAME")))
         .unwrap_or_else(|| node.get("id").map(text_of).unwrap_or_default())
+}
+
+/// Whether a node has outputs that go down the stream.
+fn sends_downstream(node: &Mapping, kind: &str) -> bool {
+    let goes_up = |output: &Value| contract_of(kind).and_then(|c| c.output(&text_of(output))).is_some_and(|port| port.feedback);
+    node.get("outputs").and_then(Value::as_sequence).is_some_and(|outputs| outputs.iter().any(|output| !goes_up(output)))
 }
 
 /// Takes out edges from further down: in a lossless run they would make it differ from run to run.
@@ -164,10 +170,11 @@ nodes:
   - { id: b, path: bin/camera, inputs: { credit: b_decode/credit }, outputs: [packets], env: { SOURCE: 'rtsp://h/b' } }
   - { id: b_decode, path: bin/decode, inputs: { packets: b/packets }, outputs: [frames, credit] }
   - { id: recognize, path: bin/recognize, restart_policy: on-failure, name: null, inputs: { x: { source: a.decode/frames, queue_size: 8 }, y: b_decode/frames }, outputs: [texts], env: { MODEL: m.onnx } }
-  - { id: crop, path: bin/crop, inputs: { frames: a.decode/frames, decided: vote/decided }, outputs: [crops] }
+  - { id: crop, path: bin/crop, inputs: { frames: a.decode/frames, decided: vote/decided, wanted: page/wanted }, outputs: [crops, views] }
   - { id: vote, path: bin/vote, inputs: { texts: crop/crops }, outputs: [readings, decided] }
   - { id: store, path: bin/store, inputs: { readings: recognize/texts }, env: { SQLITE: site.sqlite } }
   - { id: visits, path: bin/visits, inputs: { readings: recognize/texts }, outputs: [visits], env: { STATE: /site/state } }
+  - { id: page, path: bin/preview, inputs: { views: crop/views }, outputs: [wanted] }
   - { id: mqtt, path: bin/mqtt_sink, inputs: { readings: recognize/texts } }
   - { id: record, path: bin/record, inputs: { packets_a: a.camera/packets } }
 ";
@@ -185,7 +192,7 @@ nodes:
         let graph = replayed(&["a"], &|file| Some(Path::new("/models").join(file))).unwrap();
         let ids: Vec<&str> = graph.nodes.iter().map(|n| n.id.as_str()).collect();
         assert_eq!(ids, ["a.camera", "a.decode", "recognize", "crop", "vote", "store", "visits"]);
-        assert_eq!(graph.node("crop").unwrap().inputs.len(), 1, "what `vote` tells `crop` is for live sites");
+        assert_eq!(graph.node("crop").unwrap().inputs.len(), 1, "what `vote` and the page tell `crop` is for live sites");
         assert!(graph.node("visits").unwrap().env.is_empty(), "the state of the site stays as it is");
         assert_eq!(graph.env, [("GANTRY_MODE".to_owned(), "lossless".to_owned())]);
         assert_eq!(graph.node("a.camera").unwrap().env, [("SOURCE".into(), "/run.mcap".into()), ("NAME".into(), "a".into())]);

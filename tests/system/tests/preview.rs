@@ -25,10 +25,12 @@ fn a_site_is_looked_at_and_nothing_is_done_for_those_who_do_not_look() {
         [GATE, "Road"].iter().all(|camera| all.iter().filter(|r| r["camera"] == *camera).count() >= 3)
     });
 
-    // Nobody has looked yet: frames have passed by, and none was touched.
+    // Nobody has looked yet: readings have come, and of frames and tracks not a message.
     let idle = preview(&sandbox);
-    assert!(idle["rows_in"]["frames"].as_u64() > Some(100), "{idle}");
-    assert!(idle["buffers_read"].is_null() && idle["counters"]["pictures"].is_null(), "{idle}");
+    assert!(idle["rows_in"]["readings"].as_u64() > Some(0) && idle["messages_out"] == serde_json::json!({}), "{idle}");
+    assert!(idle["rows_in"]["views"].is_null() && idle["rows_in"]["tracks"].is_null() && idle["buffers_read"].is_null(), "{idle}");
+    let crop = sandbox.stats().remove("crop").unwrap_or_default();
+    assert!(crop["rows_in"]["frames"].as_u64() > Some(100) && crop["messages_out"]["views"].is_null(), "{crop}");
 
     // Pictures of both, and boxes in some of them; nothing of how the cameras are reached.
     let looked = Instant::now();
@@ -52,6 +54,18 @@ fn a_site_is_looked_at_and_nothing_is_done_for_those_who_do_not_look() {
     in_a_browser(&sandbox, &address);
 
     run.wait_until("the looks are counted", 20, |sandbox| preview(sandbox)["counters"]["pictures"].as_u64() > Some(0));
+    // The last page is closed: soon nothing is asked for, and nothing comes.
+    let asked =
+        |sandbox: &Sandbox| [&preview(sandbox)["messages_in"]["views"], &preview(sandbox)["messages_out"]["wanted"]].map(Value::as_u64);
+    let closed = Instant::now();
+    loop {
+        let before = asked(&sandbox);
+        std::thread::sleep(Duration::from_secs(6));
+        if asked(&sandbox) == before {
+            break;
+        }
+        assert!(closed.elapsed() < Duration::from_secs(60), "frames come though nobody looks: {before:?}");
+    }
     // Both decoders go on as before: no frame waited for a place.
     for node in ["gate.decode", "road.decode"] {
         let decode = sandbox.stats().remove(node).unwrap_or_default();

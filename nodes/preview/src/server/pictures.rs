@@ -47,7 +47,7 @@ pub fn wait(site: &Site, pairs: &Pairs, connection: &Connection) -> Answer {
     loop {
         let newest = site.newest_picture();
         let now = Instant::now();
-        wanted.iter().for_each(|w| site.demand.look(w.camera, w.width, now));
+        wanted.iter().for_each(|w| site.look(w.camera, w.width, now));
         let mut body = Vec::new();
         for w in &wanted {
             if let Some(picture) = site.picture(w.camera).filter(|picture| picture.number > w.after) {

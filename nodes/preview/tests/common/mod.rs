@@ -2,8 +2,8 @@
 
 use gantry_contract::ParamSet;
 use gantry_frames::{FrameMeta, Layout, Mode, Pool, SourceName, StopFlag, View};
-use gantry_messages::{BoxXyxy, FrameRow, ReadingRow, Track, TracksRow, Vote};
-use gantry_node::{Context, Fault, Input, Outputs, Stage, frame_row};
+use gantry_messages::{BoxXyxy, FrameRow, ReadingRow, Track, TracksRow, Vote, WantedRow};
+use gantry_node::{Context, Fault, Input, NodeStats, Outputs, Stage, frame_row};
 use gantry_node_preview::{CONTRACT, Params, Preview};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,6 +15,8 @@ pub struct Bench {
     pool: Pool,
     node: Preview,
     pub out: Outputs,
+    /// Input that frames come on.
+    frames: &'static str,
     _dir: tempfile::TempDir,
 }
 
@@ -38,6 +40,31 @@ impl Bench {
 
     pub fn open(mode: Mode, given: &[(&str, &str)]) -> Result<Self, Fault> {
         let dir = tempfile::tempdir().unwrap();
+        let context = Context::for_test("preview", mode, dir.path());
+        Self::open_in(context, "frames", given, dir)
+    }
+
+    /// A node that asks for frames, in a site whose nodes write these statistics.
+    pub fn on_demand(stats: &[NodeStats]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let graph = serde_json::json!({ "nodes": [
+            { "id": "gate.camera", "env": { "PARAM_NAME": "gate" } },
+            { "id": "gate.decode", "inputs": { "packets": "gate.camera/packets" } },
+            { "id": "crop", "inputs": { "frames_gate": "gate.decode/frames", "wanted": "preview/wanted" } },
+            { "id": "preview", "inputs": { "views": "crop/views", "tracks": "crop/view_tracks" } },
+        ]});
+        let mut context = Context::for_test("preview", Mode::Live, dir.path()).in_graph(graph).unwrap();
+        context.run_dir = Some(dir.path().to_owned());
+        let folder = dir.path().join(gantry_node::STATS_DIR);
+        std::fs::create_dir(&folder).unwrap();
+        for stats in stats {
+            std::fs::write(folder.join(format!("{}.json", stats.node)), serde_json::to_vec(stats).unwrap()).unwrap();
+        }
+        Self::open_in(context, "views", &[], dir).expect("the node opens")
+    }
+
+    pub fn open_in(context: Context, frames: &'static str, given: &[(&str, &str)], dir: tempfile::TempDir) -> Result<Self, Fault> {
+        let mode = context.mode;
         let layout = Layout::i420(960, 540).unwrap();
         let slots = if mode == Mode::Live { 40 } else { 16 };
         let pool =
@@ -46,8 +73,8 @@ impl Bench {
         env.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
         env.extend(given);
         let params: Params = ParamSet::from_env(&CONTRACT, env).expect("parameters are right").to().expect("they fit");
-        let node = Preview::open(params, &Context::for_test("preview", mode, dir.path()))?;
-        Ok(Self { pool: pool.expect("pool"), node, out: Outputs::collector(), _dir: dir })
+        let node = Preview::open(params, &context)?;
+        Ok(Self { pool: pool.expect("pool"), node, out: Outputs::collector(), frames, _dir: dir })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -56,17 +83,21 @@ impl Bench {
     }
 
     pub fn frame(&mut self, number: u64) {
+        self.frame_of("gate", number);
+    }
+
+    pub fn frame_of(&mut self, camera: &str, number: u64) {
         let mut slot = self.pool.begin_write(&StopFlag::new()).expect("a slot");
         slot.bytes_mut().fill((number % 200) as u8);
         let layout = Layout::i420(960, 540).unwrap();
         let meta =
-            FrameMeta { source: SourceName::new("gate").unwrap(), frame: number, view: View::whole(960, 540), ..FrameMeta::default() };
+            FrameMeta { source: SourceName::new(camera).unwrap(), frame: number, view: View::whole(960, 540), ..FrameMeta::default() };
         let published = slot.fill(layout).unwrap().publish(&meta);
-        self.send("frames", &[frame_row(&published.handle, &layout, &meta)]);
+        self.send(self.frames, &[frame_row(&published.handle, &layout, &meta)]);
     }
 
     pub fn end(&mut self) {
-        self.send("frames", &[FrameRow { source: "gate".into(), end: true, ..FrameRow::default() }]);
+        self.send(self.frames, &[FrameRow { source: "gate".into(), end: true, ..FrameRow::default() }]);
     }
 
     /// Tracks of a frame: one vehicle with its plate.
@@ -90,6 +121,12 @@ impl Bench {
 
     fn send<T: gantry_messages::Message>(&mut self, port: &str, rows: &[T]) {
         self.node.on_input(&Input::of(port, rows), &mut self.out).unwrap();
+    }
+
+    /// What the node asks for when it is woken: camera and ms between two frames.
+    pub fn asked(&mut self) -> Vec<(String, u64)> {
+        self.node.work(&mut self.out).unwrap();
+        self.out.taken::<WantedRow>("wanted").into_iter().map(|row| (row.source, row.every_ns / 1_000_000)).collect()
     }
 
     pub fn tick(&mut self) {
