@@ -21,8 +21,9 @@ const OUTPUTS: &[Port] = &[
         PASSED_ON,
         "frames/v1",
         "frames of `frames` as they came, with their tracks or long without, only while they are asked for (`wanted`) and as often as that",
-    ),
-    output("view_tracks", "tracks/v1", "the tracks of the frames on `views`"),
+    )
+    .passing_on(),
+    output("view_tracks", "tracks/v1", "the tracks of the frames on `views`").passing_on(),
 ];
 
 const PARAMS: &[Param] = &[

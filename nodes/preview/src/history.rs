@@ -4,6 +4,7 @@ use gantry_node::NodeStats;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Points that are kept: an hour of one every 5 s, or less while somebody looks.
 const MOST: usize = 720;
@@ -106,10 +107,11 @@ impl History {
         point
     }
 
-    /// Rows of a node's busiest output per second at the last look.
+    /// Rows of a node's busiest output per second at the last look, and how long ago it wrote so: a look may find what the one before found.
     #[must_use]
-    pub fn rate(&self, node: &str) -> f64 {
-        self.rows.get(node).map_or(0.0, |(row, _)| row.rows_s)
+    pub fn rate(&self, node: &str, t: i64) -> (f64, Duration) {
+        let (rate, written) = self.rows.get(node).map_or((0.0, t), |(row, written)| (row.rows_s, *written));
+        (rate, Duration::from_millis(u64::try_from(t - written).unwrap_or(0)))
     }
 
     fn values<'a>(&mut self, values: impl Iterator<Item = (&'a str, f64)>) -> Values {
@@ -212,12 +214,13 @@ mod tests {
 
         // The file is seen again before the next write; then the node writes nothing any more; then it is started again.
         let nodes = history.look(2000, stats(130, 15, 11.0));
+        assert_eq!(history.rate("detect", 2000), (30.0, Duration::from_secs(1)));
         assert_eq!((nodes[0].rows_s, nodes[0].p95_ms), (30.0, Some(p95)));
         let nodes = history.look(1000 + STILL, stats(130, 15, 11.0));
         assert_eq!((nodes[0].rows_s, nodes[0].p95_ms), (0.0, None));
         let nodes = history.look(9000, stats(20, 0, 1.0));
         assert_eq!(nodes[0].rows_s, 20.0);
-        assert_eq!((history.rate("detect"), history.rate("gone")), (20.0, 0.0));
+        assert_eq!((history.rate("detect", 9000).0, history.rate("gone", 9000).0), (20.0, 0.0));
         (0..2 * MOST as i64).for_each(|t| drop(history.keep(t, &[], &BTreeMap::new())));
         assert_eq!(history.points().len(), MOST);
     }

@@ -120,12 +120,13 @@ struct Status<'a> {
 }
 
 impl Camera {
-    /// Closes the time since the last look. `rate`: frames per second as the camera's nodes count them, where not all of them come here.
-    fn count(&mut self, seconds: f64, rate: Option<f64>) {
+    /// Closes the time since the last look. `rate`: frames per second as the camera's nodes count them and how long ago they said so, where not all
+    /// frames come here.
+    fn count(&mut self, seconds: f64, rate: Option<(f64, Duration)>) {
         let new = self.frames - self.frames_before;
-        self.fps = rate.unwrap_or_else(|| tenths(new as f64 / seconds.max(0.001)));
-        if rate.is_some_and(|rate| rate > 0.0) {
-            self.seen = Some(Instant::now());
+        self.fps = rate.map_or_else(|| tenths(new as f64 / seconds.max(0.001)), |(rate, _)| rate);
+        if let Some((_, ago)) = rate.filter(|(rate, _)| *rate > 0.0) {
+            self.seen = self.seen.max(Instant::now().checked_sub(ago));
         }
         if new > 0 {
             self.age_ms = (self.ages_ms > 0.0).then(|| tenths(self.ages_ms / new as f64));
@@ -346,14 +347,14 @@ impl Site {
     /// Looks at the statistics of all nodes, keeps a point of them and tells the pages. `seconds`: since the last call.
     pub fn look_at_statistics(&self, seconds: f64) {
         let stats = self.run_dir.as_deref().map(NodeStats::read_all).unwrap_or_default();
-        let mut history = lock(&self.history);
-        let nodes = history.look(now_ms(), stats);
+        let (mut history, t) = (lock(&self.history), now_ms());
+        let nodes = history.look(t, stats);
         let mut cameras = lock(&self.cameras);
         for (name, camera) in cameras.iter_mut() {
-            camera.count(seconds, camera.on_demand.then(|| history.rate(self.nodes_of(name).counted())));
+            camera.count(seconds, camera.on_demand.then(|| history.rate(self.nodes_of(name).counted(), t)));
         }
         let fps = cameras.iter().map(|(name, camera)| (name.clone(), camera.fps)).collect();
-        let point = history.keep(now_ms(), &nodes, &fps);
+        let point = history.keep(t, &nodes, &fps);
         let cameras = cameras.iter().map(|(name, camera)| camera.now(name, &self.nodes_of(name), &history)).collect();
         drop(history);
         if self.watchers() > 0 {

@@ -90,6 +90,9 @@ pub struct Port {
     /// Inputs from a node further down: this one does not wait for their end, which would wait for its own. Outputs: to a node further up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub feedback: bool,
+    /// Outputs: rows of others that this node passes on while they are asked for, handles and all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passed_on: bool,
 }
 
 /// Type, unit, range and default of one parameter.
@@ -218,10 +221,16 @@ impl Port {
         self.feedback = true;
         self
     }
+
+    /// States that this output passes rows of others on.
+    pub const fn passing_on(mut self) -> Self {
+        self.passed_on = true;
+        self
+    }
 }
 
-/// Output of a node that passes on frames which it reads itself: its rows carry the handles of its input `frames`, and whoever reads it reads the pools behind
-/// that input.
+/// Output of a node that passes on frames which it reads itself ([`Port::passed_on`]): its rows carry the handles of its input `frames`, and whoever reads it
+/// reads the pools behind that input. A name, because the harness knows no contract but its node's own.
 pub const PASSED_ON: &str = "views";
 
 /// Static text.
@@ -236,12 +245,30 @@ pub const fn list<T: Clone>(items: &'static [T]) -> Cow<'static, [T]> {
 
 /// An input port.
 pub const fn input(name: &'static str, message: &'static str, arity: Arity, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity, about: text(about), max_held: 0, uploads: false, feedback: false }
+    Port {
+        name: text(name),
+        message: text(message),
+        arity,
+        about: text(about),
+        max_held: 0,
+        uploads: false,
+        feedback: false,
+        passed_on: false,
+    }
 }
 
 /// An output port.
 pub const fn output(name: &'static str, message: &'static str, about: &'static str) -> Port {
-    Port { name: text(name), message: text(message), arity: Arity::One, about: text(about), max_held: 0, uploads: false, feedback: false }
+    Port {
+        name: text(name),
+        message: text(message),
+        arity: Arity::One,
+        about: text(about),
+        max_held: 0,
+        uploads: false,
+        feedback: false,
+        passed_on: false,
+    }
 }
 
 const fn param(name: &'static str, kind: ParamKind, about: &'static str) -> Param {

@@ -40,6 +40,11 @@ pub fn contract_of(kind: &str) -> Option<&'static Contract> {
     contracts().get(kind)
 }
 
+/// Whether an output of a node kind goes down the stream; of a node that is not ours each does.
+pub fn goes_downstream(kind: &str, output: &str) -> bool {
+    !contract_of(kind).and_then(|contract| contract.output(output)).is_some_and(|port| port.feedback)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

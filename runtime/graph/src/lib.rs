@@ -18,7 +18,7 @@ mod replay;
 mod swap;
 
 pub use check::check;
-pub use contracts::contract_of;
+pub use contracts::{contract_of, goes_downstream};
 pub use faults::{GraphFault, render};
 pub use file::{Graph, InputSpec, NodeSpec, Origin};
 pub use files::files;

@@ -117,7 +117,7 @@ fn slots(node: &NodeSpec, contract: &Contract) -> Option<u32> {
 
 /// Outputs that a pool is made for: all with buffers, but for that which passes on those of others.
 fn pools_of(contract: &Contract) -> impl Iterator<Item = &Port> {
-    contract.outputs.iter().filter(|output| has_buffers(&output.message) && output.name != PASSED_ON)
+    contract.outputs.iter().filter(|output| has_buffers(&output.message) && !output.passed_on)
 }
 
 /// The nodes that make the buffers which `output` of `node` names.

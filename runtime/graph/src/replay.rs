@@ -2,7 +2,7 @@
 
 use crate::edit::{MODULE_PARAMETER, kind_of, set_env};
 use crate::file::{origin_of, text_of};
-use crate::{Graph, Origin, contract_of};
+use crate::{Graph, Origin, contract_of, goes_downstream};
 use gantry_contract::ParamKind;
 use serde_yaml::{Mapping, Value};
 use std::collections::BTreeSet;
@@ -84,8 +84,9 @@ fn camera_name(node: &Mapping) -> String {
 
 /// Whether a node has outputs that go down the stream.
 fn sends_downstream(node: &Mapping, kind: &str) -> bool {
-    let goes_up = |output: &Value| contract_of(kind).and_then(|c| c.output(&text_of(output))).is_some_and(|port| port.feedback);
-    node.get("outputs").and_then(Value::as_sequence).is_some_and(|outputs| outputs.iter().any(|output| !goes_up(output)))
+    node.get("outputs")
+        .and_then(Value::as_sequence)
+        .is_some_and(|outputs| outputs.iter().any(|output| goes_downstream(kind, &text_of(output))))
 }
 
 /// Takes out edges from further down: in a lossless run they would make it differ from run to run.

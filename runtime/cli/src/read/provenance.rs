@@ -2,7 +2,7 @@
 
 use super::ReadArgs;
 use super::recording::is_recording;
-use gantry_graph::{Graph, NodeSpec, files};
+use gantry_graph::{Graph, NodeSpec, files, goes_downstream};
 use gantry_origin::digest;
 use gantry_recording::{About, Recording};
 use std::collections::BTreeMap;
@@ -85,7 +85,8 @@ fn changed_nodes(then: &Graph, now: &Graph) -> Vec<String> {
             }
         }
     }
-    let gone = then.nodes.iter().filter(counts).filter(|n| !n.outputs.is_empty() && like(now, n).is_none());
+    let sends = |node: &&NodeSpec| node.outputs.iter().any(|output| goes_downstream(node.kind(), output));
+    let gone = then.nodes.iter().filter(counts).filter(sends).filter(|n| like(now, n).is_none());
     notes.extend(gone.map(|n| format!("node `{}` of the recorded graph is not in this one", n.id)));
     notes
 }
@@ -108,7 +109,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("m.onnx"), "abc").unwrap();
         let then = graph(
-            "nodes: [{id: recognize, path: bin/recognize, env: {MODEL: old/m.onnx, TOP_K: 3}}, {id: last, path: bin/last, outputs: [readings]}]",
+            "nodes: [{id: recognize, path: bin/recognize, env: {MODEL: old/m.onnx, TOP_K: 3}}, {id: last, path: bin/last, outputs: [readings]}, {id: page, path: bin/preview, outputs: [wanted]}]",
             dir.path(),
         );
         let now =

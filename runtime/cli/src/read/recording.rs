@@ -67,6 +67,10 @@ pub fn add(nodes: &mut Vec<Value>, out: &Path, wanted: &[String], live: bool) ->
     for node in nodes.iter().filter_map(Value::as_mapping) {
         let (contract, id) = (contract_of(&kind_of(node)), node.get("id").and_then(Value::as_str).unwrap_or_default());
         for output in node.get("outputs").and_then(Value::as_sequence).into_iter().flatten().filter_map(Value::as_str) {
+            // What is passed on is recorded where it comes from.
+            if contract.and_then(|c| c.output(output)).is_some_and(|port| port.passed_on) {
+                continue;
+            }
             // An output of a node that is not ours is known by its name.
             let sent = contract.map_or(Some(output), |c| c.output(output).and_then(|p| p.message.split('/').next()));
             let Some(name) = sent.filter(|name| *name == "packets" || results.contains(name)) else { continue };
