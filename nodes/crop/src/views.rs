@@ -18,7 +18,8 @@ const SET_BACK_NS: i64 = 10_000_000_000;
 /// What is asked for, and what has gone out.
 #[derive(Default)]
 pub struct Views {
-    is_read: bool,
+    frames_read: bool,
+    tracks_read: bool,
     /// By camera; the empty name is for all.
     wishes: BTreeMap<String, Wish>,
     cameras: BTreeMap<String, Camera>,
@@ -51,12 +52,13 @@ impl Views {
     /// # Errors
     /// Somebody reads `views` and nobody can ask for them.
     pub fn new(context: &Context) -> Result<Self, Fault> {
-        let is_read = [VIEWS, TRACKS].iter().any(|output| !context.consumers(output).is_empty());
-        if is_read && !context.inputs().iter().any(|edge| edge.input == "wanted" || edge.input.starts_with("wanted_")) {
+        let [frames_read, tracks_read] = [VIEWS, TRACKS].map(|output| !context.consumers(output).is_empty());
+        if (frames_read || tracks_read) && !context.inputs().iter().any(|edge| edge.input == "wanted" || edge.input.starts_with("wanted_"))
+        {
             return Err(Fault::new(format!("`{VIEWS}` is read, and nobody can ask for it"))
                 .hint("connect the output `wanted` of `preview` to the input `wanted` of this node; frames are passed on while they are asked for"));
         }
-        Ok(Self { is_read, ..Self::default() })
+        Ok(Self { frames_read, tracks_read, ..Self::default() })
     }
 
     /// Somebody looks, or no longer.
@@ -117,7 +119,7 @@ impl Views {
     /// The camera is over, which is said to those who do not look, too.
     pub fn end(&mut self, source: &str, frames: u64) {
         self.cameras.remove(source);
-        if self.is_read {
+        if self.frames_read {
             self.frames.push(FrameRow { source: source.to_owned(), frame: frames, end: true, ..FrameRow::default() });
         }
     }
@@ -125,8 +127,10 @@ impl Views {
     /// # Errors
     /// As [`Outputs::send`].
     pub fn send(&mut self, out: &mut Outputs) -> Result<(), Fault> {
-        if self.is_read {
+        if self.frames_read {
             out.send(VIEWS, &self.frames)?;
+        }
+        if self.tracks_read {
             out.send(TRACKS, &self.tracks)?;
         }
         self.frames.clear();

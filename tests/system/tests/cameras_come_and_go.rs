@@ -1,8 +1,8 @@
 //! A camera is added to a running site and taken away again, as `graphs/sites/camera.sh` does it with dora's commands: its readings arrive, the other cameras
-//! lose no frame, and what was taken away stays away.
+//! lose no frame, the page shows it, and what was taken away stays away.
 
 use gantry_rtsp::{Server, Stream};
-use gantry_system_tests::{Sandbox, Site, lines, traffic, two_live_cameras, video};
+use gantry_system_tests::{Sandbox, Site, abouts, ask, find, lines, page_of, traffic, two_live_cameras, video};
 use std::path::Path;
 
 /// Nowhere else in any file of a run.
@@ -37,6 +37,12 @@ fn a_camera_that_is_added_is_read_and_one_that_is_removed_stays_away_and_the_oth
     let readings = || lines(&sandbox.out()).iter().filter(|r| r["camera"] == "yard" && r["captured_at"].is_string()).count();
     site.wait(90, "a reading of the new camera in the store", |_| readings() > 0);
     assert_eq!(site.processes("yard.").len(), ADDED.len());
+    // The page shows it by itself, to whom has the page open.
+    let page = page_of(&site).expect("the page is up");
+    let open = ask(&page, "/api/events");
+    let pictures = || find(&page, "/api/pictures?p=480,0,yard").map_or(0, |answer| abouts(&answer).len());
+    site.wait(30, "a picture of the new camera on the page", |_| pictures() > 0);
+    drop(open);
     // A node that was added is started again as every other.
     site.process("yard.decode").signal("KILL");
     site.wait(20, "the added node is started again", |site| site.stats("yard.decode")["starts"] == 2);

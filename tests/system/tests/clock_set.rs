@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-const NODES: [&str; 10] = ["camera", "decode", "detect", "track", "crop", "enhance", "recognize", "vote", "store", "witness"];
+const NODES: [&str; 11] = ["camera", "decode", "detect", "track", "crop", "enhance", "recognize", "vote", "store", "witness", "preview"];
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// What a frame takes at most from here to there on a busy machine.
 const NEAR_NS: i64 = 30_000_000_000;
@@ -91,7 +91,7 @@ fn a_clock_that_is_set_forward_and_back_costs_no_frame_and_no_reading() {
             seen.windows(2).filter(|pair| pair[1].frame != pair[0].frame + 1 || pair[1].pts_ns <= pair[0].pts_ns).collect();
         assert!(missing.is_empty(), "`{camera}`: {missing:?}");
     }
-    for node in ["detect", "track", "crop", "enhance", "recognize", "vote", "store"] {
+    for node in ["detect", "track", "crop", "enhance", "recognize", "vote", "store", "preview"] {
         assert_eq!(site.stats(node)["starts"], 1, "{node}: {}", site.log(node));
         // dora warns of each message that is ahead of a clock that was set back.
         assert!(!site.log(node).contains("HLC"), "{node}: {}", site.log(node));

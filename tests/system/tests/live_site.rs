@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 /// Nowhere else in any file of a run.
 const CANARY: &str = "Kanarienvogel-4711";
-/// Every node, each with what must flow again when it was killed: rows that it sends or takes. A `store` takes rows only when a vehicle passes.
-const KILLED: [(&str, &str, &str); 9] = [
+/// Every node, each with what must flow again when it was killed: rows that it sends or takes. A `store` takes rows only when a vehicle passes, and the page
+/// when somebody looks.
+const KILLED: [(&str, &str, &str); 10] = [
     ("gate.camera", "rows_out", "packets"),
     ("gate.decode", "rows_out", "frames"),
     ("detect", "rows_out", "detections"),
@@ -18,6 +19,7 @@ const KILLED: [(&str, &str, &str); 9] = [
     ("recognize", "rows_out", "texts"),
     ("vote", "rows_in", "texts"),
     ("store", "", ""),
+    ("preview", "", ""),
 ];
 /// The statistics of a node are written once a second, which is how late a test may see that it delivers.
 const STATS_LATE: Duration = Duration::from_millis(1500);

@@ -1,9 +1,9 @@
 //! The page of a running site: nobody looks and nothing is done, somebody looks and sees it, in a real browser.
 
-use gantry_system_tests::{Browser, Page, Sandbox, clip, lines, program, root};
+use gantry_system_tests::{Browser, Page, Sandbox, abouts, clip, get, lines, program, root};
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -179,31 +179,4 @@ fn graph(sandbox: &Sandbox) -> String {
 
 fn preview(sandbox: &Sandbox) -> Value {
     sandbox.stats().remove("preview").unwrap_or_default()
-}
-
-fn get(address: &str, path: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).expect("the page is served");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).expect("an answer in time");
-    let end = all.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
-    let head = String::from_utf8_lossy(&all[..end]).into_owned();
-    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}{}", String::from_utf8_lossy(&all[end..]));
-    assert!(!all.windows(4).any(|bytes| bytes == b".mp4"), "{path} tells where a camera is");
-    all.split_off(end)
-}
-
-/// The descriptions in an answer with pictures.
-fn abouts(body: &[u8]) -> Vec<Value> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < body.len() {
-        let length = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()) as usize;
-        let about = length(at);
-        found.push(serde_json::from_slice(&body[at + 4..at + 4 + about]).expect("JSON"));
-        at += 4 + about;
-        at += 4 + length(at);
-    }
-    found
 }
