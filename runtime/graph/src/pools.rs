@@ -54,7 +54,7 @@ pub fn pool_sizes(graph: &Graph) -> Vec<PoolSize> {
         let Some(contract) = contract_of(node.kind()) else { continue };
         let mode = if is_live(graph, node) { Mode::Live } else { Mode::Lossless };
         for output in pools_of(contract).filter(|o| node.outputs.iter().any(|own| *own == o.name)) {
-            let fewest = PoolConfig::min_slots(mode, &consumers(graph, &node.id, &output.name), 0);
+            let fewest = PoolConfig::min_slots(mode, &consumers(graph, node, &output.name), 0);
             let slots = slots(node, contract).filter(|slots| *slots > 0);
             found.push(PoolSize { node: node.id.clone(), output: output.name.to_string(), slots, fewest });
         }
@@ -69,7 +69,7 @@ pub(crate) fn check(graph: &Graph, file: &str, node: &NodeSpec, faults: &mut Vec
     let is_live = is_live(graph, node);
     let mode = if is_live { Mode::Live } else { Mode::Lossless };
     for output in pools_of(contract) {
-        let consumers = consumers(graph, &node.id, &output.name);
+        let consumers = consumers(graph, node, &output.name);
         let needed = PoolConfig::min_slots(mode, &consumers, 0);
         if slots >= needed {
             continue;
@@ -134,12 +134,14 @@ pub(crate) fn makers<'a>(graph: &'a Graph, node: &'a NodeSpec, output: &str) -> 
     made.collect()
 }
 
-/// The nodes that read an output, each once, also those to which its readers pass it on.
-fn consumers(graph: &Graph, id: &str, output: &str) -> Vec<ConsumerSpec> {
+/// The nodes that read an output, each once; live, also those to which its readers pass it on.
+fn consumers(graph: &Graph, node: &NodeSpec, output: &str) -> Vec<ConsumerSpec> {
     let mut found = Vec::new();
-    add_readers(graph, id, output, &mut found);
-    for reader in found.clone() {
-        add_readers(graph, &reader.name, PASSED_ON, &mut found);
+    add_readers(graph, &node.id, output, &mut found);
+    if is_live(graph, node) {
+        for reader in found.clone() {
+            add_readers(graph, &reader.name, PASSED_ON, &mut found);
+        }
     }
     found
 }

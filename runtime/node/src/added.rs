@@ -84,7 +84,7 @@ mod tests {
             _ => None,
         };
         assert!(complete(&mut graph, "road.decode", &configuration, &CONTRACT, variable)?);
-        Topology::read(&graph, "road.decode")
+        Topology::read(&graph, "road.decode", gantry_frames::Mode::Live)
     }
 
     #[test]

@@ -38,7 +38,6 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(node_id: &str, dataflow_id: &str, graph: serde_json::Value, stop: StopFlag, waker: Waker) -> Result<Self, Fault> {
-        let topology = Topology::read(&graph, node_id)?;
         let mode = match std::env::var(MODE_ENV).as_deref() {
             Ok("live") => Mode::Live,
             Ok("lossless") | Err(_) => Mode::Lossless,
@@ -46,6 +45,7 @@ impl Context {
                 return Err(Fault::new(format!("`{MODE_ENV}` is `{other}`")).hint("set it to `live` or `lossless` in the graph's `env`"));
             }
         };
+        let topology = Topology::read(&graph, node_id, mode)?;
         Ok(Self {
             node_id: node_id.to_owned(),
             mode,
@@ -85,7 +85,7 @@ impl Context {
     /// # Errors
     /// If `graph` is no dataflow.
     pub fn in_graph(self, graph: serde_json::Value) -> Result<Self, Fault> {
-        let topology = Topology::read(&graph, &self.node_id)?;
+        let topology = Topology::read(&graph, &self.node_id, self.mode)?;
         Ok(Self { graph: Arc::new(graph), topology, ..self })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use gantry_contract::PASSED_ON;
+use gantry_frames::Mode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ pub struct Consumer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Topology {
     pub inputs: Vec<Edge>,
-    /// Output name to the nodes that read it, also those to which its readers pass its frames on ([`gantry_contract::PASSED_ON`]).
+    /// Output name to the nodes that read it; live, also those to which its readers pass its frames on ([`gantry_contract::PASSED_ON`]). In a lossless run
+    /// each reader owes an acknowledgement, and what is passed on has none.
     pub consumers: BTreeMap<String, Vec<Consumer>>,
     /// `env` of this node in the graph, less the names that are not parameters.
     pub env: BTreeMap<String, String>,
@@ -62,7 +64,7 @@ impl Topology {
     }
 
     /// Reads the descriptor (as JSON) for `node_id`.
-    pub fn read(descriptor: &Value, node_id: &str) -> Result<Self, Fault> {
+    pub fn read(descriptor: &Value, node_id: &str, mode: Mode) -> Result<Self, Fault> {
         let nodes = descriptor["nodes"].as_array().ok_or_else(|| Fault::new("dataflow descriptor has no nodes"))?;
         let mut found = Self::default();
         let mut passed_on: BTreeMap<String, Vec<Consumer>> = BTreeMap::new();
@@ -76,7 +78,7 @@ impl Topology {
                 let reader = Consumer { node_id: id.to_owned(), queue_size };
                 if from_node == node_id {
                     add(found.consumers.entry(from_output).or_default(), reader);
-                } else if from_output == PASSED_ON {
+                } else if from_output == PASSED_ON && mode == Mode::Live {
                     passed_on.entry(from_node).or_default().push(reader);
                 }
             }
@@ -134,7 +136,7 @@ mod tests {
             {"id": "looks", "inputs": {"views": {"source": "b/views", "queue_size": 8}, "more": "a/views", "crops": "b/crops", "far": "c/views"}},
             {"id": "more", "inputs": {"crops": "b/crops", "frames": "c/views"}},
         ]});
-        let t = Topology::read(&graph, "dec").unwrap();
+        let t = Topology::read(&graph, "dec", Mode::Live).unwrap();
         assert_eq!(t.inputs, [Edge { input: "packets".into(), from_node: "cam0".into(), from_output: "packets".into() }]);
         assert_eq!(t.env, BTreeMap::from([("THREADS_FOR_TEST".to_owned(), "2".to_owned())]));
         let params = t.params(|name| name == "name_for_test");
@@ -142,7 +144,9 @@ mod tests {
         assert_eq!(params.len(), 2);
         let reader = |node_id: &str, queue_size| Consumer { node_id: node_id.into(), queue_size };
         assert_eq!(t.consumers["frames"], [reader("a", 7), reader("b", 10), reader("looks", 10)]);
-        assert_eq!(Topology::read(&graph, "b").unwrap().consumers["crops"], [reader("looks", 10), reader("more", 10)]);
+        let lossless = Topology::read(&graph, "dec", Mode::Lossless).unwrap();
+        assert_eq!(lossless.consumers["frames"], [reader("a", 7), reader("b", 10)]);
+        assert_eq!(Topology::read(&graph, "b", Mode::Live).unwrap().consumers["crops"], [reader("looks", 10), reader("more", 10)]);
         assert_eq!(t.consumers["credit"].len(), 1);
     }
 }
